@@ -1,0 +1,70 @@
+"""The errors of the bridge, as a tree.
+
+    BridgeError
+    ├── UsageError           a flag is wrong or missing                              exit 2
+    ├── PreflightError       a service or resource is not as needed, nothing read    exit 2
+    └── TransferError        the transfer could not go on                            exit 1
+        ├── PoisonError      this one message can never be delivered
+        │   ├── UnmappableError   it does not fit the other side's limits
+        │   └── RefusedError      the other side refused it as invalid
+        ├── DeliveryError    a write was not confirmed in time, or not allowed
+        ├── CommitError      a commit or ack failed; the messages come again
+        └── SourceError      reading failed
+            └── OffsetGapError    offsets that should be read no longer exist
+
+Texts follow `<operation> <resource>: <what is wrong: got, against limit>; <what to do>` and hold
+no payload and no secret. Every class survives pickling, since Beam carries errors between threads
+and processes.
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Root of all errors that the bridge raises on purpose; `str()` is one line for people."""
+
+    exit_status = 1
+
+
+class UsageError(BridgeError):
+    """A flag is wrong or missing; raised before anything is contacted."""
+
+    exit_status = 2
+
+
+class PreflightError(BridgeError):
+    """A service, topic or subscription is not as needed; raised before anything is read."""
+
+    exit_status = 2
+
+
+class TransferError(BridgeError):
+    """The transfer could not go on; what was not confirmed is neither committed nor acked."""
+
+
+class PoisonError(TransferError):
+    """One message that can never be delivered, however often it is tried."""
+
+
+class UnmappableError(PoisonError):
+    """The message cannot be expressed within the other side's limits."""
+
+
+class RefusedError(PoisonError):
+    """The other side refused the message as invalid."""
+
+
+class DeliveryError(TransferError):
+    """A write was not confirmed within its deadline, or is not allowed."""
+
+
+class CommitError(TransferError):
+    """A commit or an ack failed: what it covered will be read again."""
+
+
+class SourceError(TransferError):
+    """The source could not be read."""
+
+
+class OffsetGapError(SourceError):
+    """Offsets that should be read next no longer exist (retention, truncation, recreation)."""

@@ -1,0 +1,280 @@
+"""The plug points of the Kafka clients: what a source, a sink and preflight need of one.
+
+`librdkafka.py` and `kafka_python.py` implement them; one contract suite (`tests/contract`) runs on
+both. Nothing outside those two files imports a Kafka library.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from transforms.errors import TransferError
+from transforms.records import KafkaRecord
+
+Partition = tuple[str, int]
+"""(topic, partition number)"""
+
+Offsets = Mapping[Partition, int]
+"""The next offset to read, per partition."""
+
+ClientName = Literal["librdkafka", "kafka-python"]
+
+
+@dataclass(frozen=True)
+class KafkaConfig:
+    """How to reach a cluster, with which client; small and picklable, it travels to workers.
+
+    Attributes:
+      bootstrap_servers: `HOST:PORT[,HOST:PORT...]`.
+      client: the library that carries the data.
+      properties: further client properties by their standard (Java) names, validated by
+        `transforms.kafka.config`; may hold secrets, so `repr` leaves them out.
+    """
+
+    bootstrap_servers: str
+    client: ClientName = "librdkafka"
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class ConsumerConfig:
+    """What a consumer needs beyond the cluster. Times end in their unit.
+
+    Attributes:
+      group_id: the group whose offsets are read and committed.
+      instance_id: static membership (`group.instance.id`), or None.
+      max_poll_interval_ms: longest time between two polls before the group evicts the member.
+      metadata_interval_ms: how often new partitions and matching topics are looked for.
+      fetch_bytes: upper bound of what the client prefetches, in bytes, all partitions together.
+      request_timeout_s: deadline of one blocking call (committed, commit, watermarks).
+    """
+
+    group_id: str
+    instance_id: str | None = None
+    max_poll_interval_ms: int = 365_000
+    metadata_interval_ms: int = 30_000
+    fetch_bytes: int = 50_000_000
+    request_timeout_s: float = 10.0
+
+
+SESSION_TIMEOUT_MS = 10_000
+"""A member that died is replaced after this; heartbeats go out at a third of it."""
+
+
+@dataclass(frozen=True)
+class ProducerConfig:
+    """What a producer needs beyond the cluster.
+
+    Attributes:
+      linger_ms: how long a batch may wait for more records.
+      delivery_timeout_s: after this an unconfirmed record is a failure.
+      buffer_bytes: upper bound of what is buffered; `produce` blocks above it.
+      max_message_bytes: largest record batch that the destination topic admits.
+    """
+
+    linger_ms: float = 5.0
+    delivery_timeout_s: float = 300.0
+    buffer_bytes: int = 50_000_000
+    max_message_bytes: int = 1_048_588
+
+
+class RebalanceListener(Protocol):
+    """Told about ownership by the polling thread, inside `Consumer.poll` only."""
+
+    def on_assigned(self, partitions: Sequence[Partition]) -> Offsets:
+        """Partitions are now owned; returns where to begin, one offset for each of them."""
+
+    def on_revoked(self, partitions: Sequence[Partition]) -> None:
+        """Partitions are about to go; still a member of the group, so commits are accepted."""
+
+    def on_lost(self, partitions: Sequence[Partition]) -> None:
+        """Partitions are gone already; commits would be refused or would rewind their new owner."""
+
+
+class Consumer(Protocol):
+    """Reads records; never commits by itself, never resets an offset by itself.
+
+    `poll`, `subscribe`, `assign` and `seek` belong to one thread at a time. `commit` may be called
+    from another thread while a poll is under way, and waits no longer than a poll slice (100 ms)
+    for it.
+    """
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """Joins the group for a list of topics, or for one `^regex`; assignor: roundrobin (eager).
+
+        A regex matches from the beginning of the name, as `re.match`, with either client.
+        """
+
+    def assign(self, positions: Offsets) -> None:
+        """Owns exactly these partitions, without the group protocol, beginning at these offsets.
+
+        Partitions that were assigned before and stay keep their position: their offset is ignored.
+        """
+
+    def poll(self, timeout_s: float, max_records: int) -> list[KafkaRecord]:
+        """Returns what is there, at most `max_records`, in order per partition; waits up to the
+        timeout only while nothing is there.
+
+        Raises:
+          OffsetGapError: the next offset of a partition no longer exists; names the range.
+          SourceError: a fatal client error, or a record that the client cannot represent; names
+            topic, partition and offset.
+        """
+
+    def seek(self, positions: Offsets) -> None:
+        """Sets the next offset of assigned partitions; what was prefetched for them is dropped."""
+
+    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The group's committed offsets; partitions without one are left out."""
+
+    def commit(self, offsets: Offsets) -> None:
+        """Commits synchronously, as the member that it is.
+
+        Raises:
+          CommitError: with the broker's reason (fenced, unknown member, time-out).
+        """
+
+    def watermarks(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
+        """(first offset, next offset to be written), asked of the broker."""
+
+    def lag(self) -> int | None:
+        """Records not read yet in all assigned partitions, from cached knowledge; None if unknown.
+
+        Never blocks; may be called from any thread.
+        """
+
+    def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        """All partitions of a list of topics, or of those that match one `^regex`; fresh metadata.
+
+        Topics that do not exist are left out, and are not created.
+        """
+
+    def close(self) -> None:
+        """Leaves the group (unless a static member) and closes; idempotent; at most 10 s."""
+
+
+class Failure(NamedTuple):
+    """A record that was not written. `error` is a RefusedError where trying again cannot help."""
+
+    record: KafkaRecord
+    error: TransferError
+
+
+class Producer(Protocol):
+    """Writes records with acks=all and idempotence; keys are placed by `murmur2_random`, as Java's
+    client does (records without a key go to sticky random partitions).
+
+    One thread produces; `flush` may be called from another.
+    """
+
+    def produce(self, record: KafkaRecord) -> None:
+        """Hands one record over, to its topic and, unless None, its partition; key, value, headers
+        and `timestamp_ms` (unless None) are written as they are. Blocks while the buffer is full.
+
+        What the client refuses at once is collected like any other failure, not raised.
+
+        Raises:
+          DeliveryError: the buffer stayed full for `delivery_timeout_s`.
+        """
+
+    def in_flight(self) -> int:
+        """Records handed over and not yet confirmed or failed."""
+
+    def flush(self, timeout_s: float) -> list[Failure]:
+        """Waits until nothing is in flight; returns (and forgets) all failures since the last call.
+
+        Raises:
+          DeliveryError: records are still in flight after the timeout.
+        """
+
+    def close(self) -> None:
+        """Closes without waiting for what is in flight; idempotent; at most 10 s."""
+
+
+class TopicInfo(NamedTuple):
+    """A topic as preflight sees it."""
+
+    name: str
+    partitions: int
+    max_message_bytes: int
+
+
+class Admin(Protocol):
+    """Metadata and administration; each call has a deadline of its own (`timeout_s`).
+
+    Methods raise PreflightError with a line that names the cluster or topic and what to do.
+    """
+
+    def topics(self, topics: Sequence[str]) -> dict[str, TopicInfo]:
+        """The existing ones of a list of topics, or all that match one `^regex`."""
+
+    def create_topic(self, name: str, partitions: int, replication: int) -> None:
+        """Creates a topic, and waits until every partition has a leader."""
+
+    def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        """All partitions of the existing ones of a list of topics, or of one `^regex`."""
+
+    def beginning_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The first offset that still exists."""
+
+    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The offset that the next record will get."""
+
+    def offsets_for_time(
+        self, partitions: Iterable[Partition], timestamp_ms: int
+    ) -> dict[Partition, int]:
+        """The first offset at or after a time; a partition without one is at its end offset, taken
+        before the look-up, so that nothing that arrives meanwhile is passed over."""
+
+    def committed(self, group_id: str) -> dict[Partition, int]:
+        """All offsets that the group has committed."""
+
+    def commit(self, group_id: str, offsets: Offsets) -> None:
+        """Sets offsets of a group without members."""
+
+    def group_members(self, group_id: str) -> list[str]:
+        """Client ids and hosts of the group's present members; empty for an unknown group."""
+
+    def close(self) -> None:
+        """Closes the connections; idempotent."""
+
+
+def has_librdkafka() -> bool:
+    """Whether confluent-kafka (librdkafka) is installed here."""
+    return importlib.util.find_spec("confluent_kafka") is not None
+
+
+def open_consumer(config: KafkaConfig, consumer: ConsumerConfig) -> Consumer:
+    """Opens a consumer of the chosen client; it connects in the background."""
+    if config.client == "librdkafka":
+        from transforms.kafka.librdkafka import LibrdkafkaConsumer
+
+        return LibrdkafkaConsumer(config, consumer)
+    from transforms.kafka.kafka_python import KafkaPythonConsumer
+
+    return KafkaPythonConsumer(config, consumer)
+
+
+def open_producer(config: KafkaConfig, producer: ProducerConfig) -> Producer:
+    """Opens a producer of the chosen client; it connects in the background."""
+    if config.client == "librdkafka":
+        from transforms.kafka.librdkafka import LibrdkafkaProducer
+
+        return LibrdkafkaProducer(config, producer)
+    from transforms.kafka.kafka_python import KafkaPythonProducer
+
+    return KafkaPythonProducer(config, producer)
+
+
+def open_admin(config: KafkaConfig, timeout_s: float) -> Admin:
+    """Opens an admin client; kafka-python does administration whichever client carries the data.
+
+    Raises:
+      PreflightError: no broker answers within `timeout_s`, or the log-in is refused.
+    """
+    from transforms.kafka.kafka_python import KafkaPythonAdmin
+
+    return KafkaPythonAdmin(config, timeout_s)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from transforms.errors import TransferError
+from transforms.errors import OffsetGapError, RefusedError, SourceError, TransferError
 from transforms.records import KafkaRecord
 
 Partition = tuple[str, int]
@@ -62,6 +62,9 @@ class ConsumerConfig:
 
 SESSION_TIMEOUT_MS = 10_000
 """A member that died is replaced after this; heartbeats go out at a third of it."""
+
+CLOSE_TIMEOUT_S = 10.0
+"""Longest that closing a client takes; what does not end by then is left behind."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,13 @@ class Consumer(Protocol):
 
     def seek(self, positions: Offsets) -> None:
         """Sets the next offset of assigned partitions; what was prefetched for them is dropped."""
+
+    def positions(self) -> dict[Partition, int]:
+        """The next offset of every assigned partition; never blocks, from any thread.
+
+        Passes over offsets that hold no record (transaction markers, compacted ones), which no
+        record would show: a range that ends with such is read when its position is there.
+        """
 
     def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """The group's committed offsets; partitions without one are left out."""
@@ -278,3 +288,43 @@ def open_admin(config: KafkaConfig, timeout_s: float) -> Admin:
     from transforms.kafka.kafka_python import KafkaPythonAdmin
 
     return KafkaPythonAdmin(config, timeout_s)
+
+
+# -- what both clients say -------------------------------------------------------------------------
+
+
+def part_names(partitions: Iterable[Partition]) -> str:
+    """`topic/0, topic/1`, and how many more."""
+    names = [f"{topic}/{number}" for topic, number in partitions]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def offset_gap(where: Partition, offset: int, marks: tuple[int, int] | None) -> OffsetGapError:
+    """The next offset does not exist; `marks` are the first one and the end, where known."""
+    topic, partition = where
+    if marks is None:
+        what = f"offset {offset} does not exist"
+    elif offset < marks[0]:
+        what = f"offsets {offset} to {marks[0] - 1} no longer exist, the first one is {marks[0]}"
+    else:
+        what = f"offset {offset} is past the end, which is {marks[1]}"
+    return OffsetGapError(
+        f"read {topic}/{partition}: {what}; choose where to go on with --start and --reset_offsets"
+    )
+
+
+def undecodable_header(topic: str, partition: int, offset: int | None) -> SourceError:
+    """A record's header name is not UTF-8, which neither client can represent."""
+    return SourceError(
+        f"read {topic}/{partition}@{offset}: a header's name is not UTF-8; "
+        "begin after it with --start=offsets=FILE and --reset_offsets"
+    )
+
+
+def record_too_large(record: KafkaRecord, limit_bytes: int) -> RefusedError:
+    """The record is larger than the destination topic admits."""
+    return RefusedError(
+        f"produce {record.name}: record is {record.payload_bytes} bytes, limit {limit_bytes} with "
+        "its framing; raise the topic's max.message.bytes or set --dead_letter"
+    )

@@ -1,0 +1,81 @@
+# One command per habit; `make` alone lists them. Needs make and Python 3.10-3.13, nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+
+# The first Python of a version that Beam runs on; or say which: make PYTHON=/path/to/python3.12
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& command -v "$$p" && break; done)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.installed ## virtual environment, pinned requirements, embedded Kafka and emulator
+	@$(BIN)/python -m pipelines.local fetch
+
+.PHONY: run
+run: setup ## the demo: 1,000 sample alerts to Kafka and back, every byte compared
+	@$(BIN)/python -m pipelines.demo
+
+.PHONY: test
+test: setup $(VENV)/.installed-dev ## all tests, the fast ones first
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(PYTEST_ARGS)
+
+.PHONY: check
+check: $(VENV)/.installed-dev ## format, lint, types, and that the documentation is in step
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pipelines.docs --check
+
+.PHONY: docs
+docs: $(VENV)/.installed ## writes the flag tables of README.md from pipelines/options.py
+	@$(BIN)/python -m pipelines.docs
+
+.PHONY: format
+format: $(VENV)/.installed-dev ## formats the code, and repairs what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: requirements
+requirements: build/uv/bin/uv ## pins the dependencies of setup.py anew
+	@for extra in '' -dev; do \
+		out=requirements$$extra.txt; \
+		build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
+			--no-header --no-annotate --no-emit-index-url --extra local \
+			$${extra:+--extra dev --constraint requirements.txt} --output-file build/$$out setup.py; \
+		{ echo "# Made from setup.py by \`make requirements\`; for Python 3.10-3.13, Linux and macOS."; \
+			grep -v "sys_platform == 'win32'" build/$$out; } > $$out; \
+	done
+
+.PHONY: clean
+clean: ## removes the virtual environment and whatever was built here
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find pipelines transforms tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@test -n "$(PYTHON)" || { echo "setup: no Python 3.10-3.13 on the PATH;" \
+		"install one, or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "setup: $(PYTHON) cannot make" \
+		"virtual environments; install its venv package (Debian, Ubuntu: apt install python3-venv)" \
+		>&2; exit 2; }
+	@"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(BIN)/pip
+	@echo "setup: installing requirements.txt into $(VENV), a few minutes the first time"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "setup: installing requirements-dev.txt into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+build/uv/bin/uv: | $(BIN)/pip
+	@$(BIN)/python -m venv build/uv
+	@build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

@@ -1,0 +1,63 @@
+"""Checks the arguments that are Beam's own: what no Beam option class knows is an unknown flag.
+
+Beam by itself only warns of an unknown flag. It also has a `--bootstrap_servers`, for a runner that
+the bridge does not use; ours are taken out before, so that it never sees it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from transforms.errors import UsageError
+
+
+def check(rest: Sequence[str], runner_name: str, ours: Sequence[str]) -> None:
+    """Refuses what Beam does not know, or knows to be wrong for the runner.
+
+    Args:
+      rest: the arguments that are not ours.
+      ours: the names of our flags, for a suggestion.
+    Raises:
+      UsageError: names the flag, and the one that may have been meant.
+    """
+    if not rest and runner_name != "DataflowRunner":
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+
+    class BeamParser(_BeamArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise UsageError(message.removeprefix("argument "))
+
+    parser = BeamParser(allow_abbrev=False, add_help=False)
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(rest))
+    if unknown:
+        known = [name for action in parser._actions for name in action.option_strings]
+        _refuse(unknown, [f"--{name}" for name in ours] + known)
+    if runner_name == "DataflowRunner":
+        _validate(["--runner=DataflowRunner", *rest])
+
+
+def _refuse(unknown: Sequence[str], known: Sequence[str]) -> NoReturn:
+    flags = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
+    if not flags:
+        raise UsageError(f"{unknown[0]}: not a flag; flags are written --NAME=VALUE")
+    name = "--" + flags[0].lstrip("-").replace("-", "_")
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    hint = f"did you mean {close[0]}?" if close else "see --help"
+    raise UsageError(f"{flags[0]}: unknown flag; {hint}")
+
+
+def _validate(args: list[str]) -> None:
+    """Asks Beam what the Dataflow runner misses, such as a project or a bucket."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+    from apache_beam.runners.runner import create_runner
+
+    options = PipelineOptions(args, streaming=True)
+    errors = PipelineOptionsValidator(options, create_runner("DataflowRunner")).validate()
+    if errors:
+        raise UsageError(f"--runner=DataflowRunner: {' '.join(errors[0].split())}")

@@ -1,0 +1,68 @@
+"""Runs checks side by side, all of them under one deadline that holds whatever they wait for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from transforms.errors import PreflightError
+
+
+def run_all(checks: Mapping[str, Callable[[], Any]], deadline_s: float) -> dict[str, Any]:
+    """Runs every check in a thread of its own; returns their results by name.
+
+    A check that is still waiting at the deadline (for a name server, say) is left behind in its
+    daemon thread, which does not keep the process from ending.
+
+    Args:
+      checks: what is checked, as an error would say it, and the check.
+    Raises:
+      PreflightError: one line for each check that failed.
+    """
+    answers: queue.SimpleQueue[tuple[str, Any, Exception | None]] = queue.SimpleQueue()
+
+    def run(name: str, check: Callable[[], Any]) -> None:
+        try:
+            answers.put((name, check(), None))
+        except Exception as error:
+            answers.put((name, None, error))
+
+    for name, check in checks.items():
+        threading.Thread(target=run, args=(name, check), name=f"check {name}", daemon=True).start()
+
+    results: dict[str, Any] = {}
+    failures: list[PreflightError] = []
+    open_checks = set(checks)
+    end = time.monotonic() + deadline_s
+    while open_checks:
+        try:
+            name, result, error = answers.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            failures += [_late(name, deadline_s) for name in sorted(open_checks)]
+            break
+        open_checks.discard(name)
+        results[name] = result
+        if error is not None:
+            failures.append(error if isinstance(error, PreflightError) else _odd(name, error))
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise PreflightError("\n".join(map(str, failures))) from failures[0]
+    return results
+
+
+def _late(name: str, deadline_s: float) -> PreflightError:
+    return PreflightError(
+        f"check {name}: no answer within {deadline_s:g} s; check the address and the network"
+    )
+
+
+def _odd(name: str, error: Exception) -> PreflightError:
+    """A failure that nobody foresaw, in one line; `--debug` shows where it came from."""
+    text = " ".join(str(error).split())[:300]
+    failure = PreflightError(f"check {name}: {type(error).__name__}: {text}; --debug shows more")
+    failure.__cause__ = error
+    return failure

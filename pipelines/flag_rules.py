@@ -1,0 +1,106 @@
+"""The rules that tie several flags together, each one sentence and one error."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipelines import flag_values
+from pipelines.flag_values import SeekTo
+from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA, Pipeline, Runner
+from transforms.errors import UsageError
+
+_ENDS = {
+    PS_TO_KAFKA: ("subscription", "bootstrap_servers", "kafka_topic"),
+    KAFKA_TO_PS: ("bootstrap_servers", "kafka_topics", "group_id", "pubsub_topic"),
+}
+
+
+def is_demo(
+    pipeline: Pipeline,
+    runner: Runner,
+    value: Mapping[str, Any],
+    given: Collection[str],
+    environ: Mapping[str, str],
+) -> bool:
+    """Whether this is a demo: neither source nor destination given by a flag, in this process.
+
+    The environment alone, which may name a real cluster, gives no side.
+
+    Raises:
+      UsageError: one side is missing, or a demo is not possible or forbidden.
+    """
+    ends = _ENDS[pipeline]
+    demo_setting = environ.get("BRIDGE_DEMO", "on").lower()
+    if demo_setting not in ("", "on", "off"):
+        raise UsageError(f"BRIDGE_DEMO: {demo_setting!r} is neither on nor off")
+    if runner is Runner.IN_PROCESS and demo_setting != "off" and not any(e in given for e in ends):
+        return True
+    missing = [f"--{name}" for name in ends if not value[name]]
+    if missing:
+        raise UsageError(
+            f"{', '.join(missing)}: missing; {pipeline} needs {', '.join('--' + e for e in ends)}"
+        )
+    return False
+
+
+def emulator(runner: Runner, environ: Mapping[str, str]) -> str:
+    """The Pub/Sub emulator that the environment names, or nothing.
+
+    Raises:
+      UsageError: it is not HOST:PORT, or out of the workers' reach.
+    """
+    host = environ.get("PUBSUB_EMULATOR_HOST", "")
+    if not host:
+        return ""
+    if runner is Runner.DATAFLOW:
+        raise UsageError("PUBSUB_EMULATOR_HOST: means nothing on Dataflow; unset it")
+    try:
+        return flag_values.host_ports(host)
+    except ValueError as error:
+        raise UsageError(f"PUBSUB_EMULATOR_HOST: {error}") from error
+
+
+def check(value: Mapping[str, Any], given: Collection[str]) -> None:
+    """Refuses combinations that cannot be kept.
+
+    Raises:
+      UsageError: names the flag to change.
+    """
+    if value["max_messages"] is not None and value["shards"] > 1:
+        raise UsageError(
+            f"--max_messages: cannot be kept with --shards={value['shards']}; use --shards=1"
+        )
+    if value["instance_id"] is not None and value["shards"] > 1:
+        raise UsageError(
+            f"--instance_id: names one member, --shards={value['shards']} are more; use --shards=1"
+        )
+    for name in ("instance_id", "revoke_timeout_s"):
+        if name in given and value["assignment"] == "shards":
+            raise UsageError(f"--{name}: means nothing with --assignment=shards; leave it out")
+    if value["commit_interval_s"] >= value["max_lease_s"]:
+        raise UsageError(
+            f"--commit_interval_s: {value['commit_interval_s']:g} is not below "
+            f"--max_lease_s={value['max_lease_s']:g}; messages would come again before their ack"
+        )
+    topics = value["kafka_topics"]
+    for topic, _ in value["start"].offsets or ():
+        if topics and not flag_values.matches(topics, topic):
+            raise UsageError(f"--start: topic {topic!r} of the file is not in --kafka_topics")
+
+
+def qualified(seek: SeekTo | None, subscription: str) -> SeekTo | None:
+    """The same target with its snapshot's full name, in the subscription's project by default.
+
+    Raises:
+      UsageError: there is no subscription to move.
+    """
+    if seek is None:
+        return None
+    if not subscription:
+        raise UsageError("--seek: needs a --subscription to move")
+    if seek.kind != "snapshot" or "/" in seek.snapshot:
+        return seek
+    project = subscription.split("/")[1]
+    return replace(seek, snapshot=f"projects/{project}/snapshots/{seek.snapshot}")

@@ -1,0 +1,379 @@
+"""The values of flags: from a text to a checked value. Pure, apart from files that a flag names.
+
+Every parser takes the flag's text, and raises ValueError with what is wrong and what would be
+right; `pipelines.command_line` puts the flag's name in front.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from transforms import limits
+
+T = TypeVar("T")
+Parser = Callable[[str], T]
+
+
+# ------------------------------------------------------------------------------- value types
+@dataclass(frozen=True)
+class StartAt:
+    """Where a partition without a committed offset begins.
+
+    Attributes:
+      timestamp_ms: milliseconds since the epoch, for `timestamp`.
+      offsets: next offset by (topic, partition), for `offsets`.
+    """
+
+    kind: Literal["earliest", "latest", "timestamp", "offsets"]
+    timestamp_ms: int | None = None
+    offsets: Mapping[tuple[str, int], int] | None = None
+
+
+@dataclass(frozen=True)
+class SeekTo:
+    """Where a subscription is moved to before the pipeline starts.
+
+    Attributes:
+      timestamp_ms: milliseconds since the epoch, for `timestamp`.
+      snapshot: `projects/P/snapshots/S`, for `snapshot`.
+    """
+
+    kind: Literal["now", "timestamp", "snapshot"]
+    timestamp_ms: int | None = None
+    snapshot: str = ""
+
+
+@dataclass(frozen=True)
+class KeySource:
+    """What a Kafka record's key is made of; `auto`: the `key` attribute, else the ordering key.
+
+    Attributes:
+      name: the attribute's name, for `attribute`.
+    """
+
+    kind: Literal["auto", "none", "ordering_key", "attribute"]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class TopicLayout:
+    """How a missing Kafka topic is created."""
+
+    partitions: int
+    replication: int
+
+
+# ----------------------------------------------------------------------------------- numbers
+_UNITS: dict[str, int] = {
+    "": 1,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+}
+_SIZE = re.compile(r"([0-9]+)\s*([a-z]*)", re.IGNORECASE)
+
+
+def whole_number(text: str) -> int:
+    """A whole number above zero."""
+    if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) == 0:
+        raise ValueError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def number(at_least: float | None = None, at_most: float = math.inf) -> Parser[float]:
+    """A finite decimal number: above zero, or at least `at_least`; at most `at_most`."""
+
+    def parse(text: str) -> float:
+        wanted = "above 0" if at_least is None else f"of at least {at_least:g}"
+        if at_most < math.inf:
+            wanted += f" and at most {at_most:g}"
+        try:
+            value = float(text) if re.fullmatch(r"[0-9.eE+-]+", text) else math.nan
+        except ValueError:
+            value = math.nan
+        good = value > 0 if at_least is None else value >= at_least
+        if not (good and math.isfinite(value) and value <= at_most):
+            raise ValueError(f"{text!r} is not a number {wanted}")
+        return value
+
+    return parse
+
+
+def size_bytes(at_least: int) -> Parser[int]:
+    """A number of bytes: plain, or with kB, MB, GB (1000) or KiB, MiB, GiB (1024)."""
+
+    def parse(text: str) -> int:
+        match = _SIZE.fullmatch(text)
+        factor = _UNITS.get(match[2].lower()) if match else None
+        if match is None or factor is None:
+            raise ValueError(f"{text!r} is not a size; write bytes, or for example 100MB")
+        value = int(match[1]) * factor
+        if value < at_least:
+            raise ValueError(f"{value} bytes, at least {at_least} needed")
+        return value
+
+    return parse
+
+
+def boolean(text: str) -> bool:
+    """`true` or `false`."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+# ------------------------------------------------------------------------------------- words
+def text_value(text: str) -> str:
+    """Any text that is not empty."""
+    if not text.strip():
+        raise ValueError("is empty; leave the flag out, or give a value")
+    return text
+
+
+def one_of(*words: str) -> Parser[str]:
+    """One of these words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{text!r} is not one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def attributes(text: str) -> str:
+    """Which attributes are written."""
+    if text == "lossless":
+        raise ValueError("'lossless' does not exist yet; use metadata or none")
+    return one_of("none", "metadata")(text)
+
+
+# ------------------------------------------------------------------------------------- Kafka
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?):([0-9]{1,5})")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+def host_ports(text: str) -> str:
+    """`HOST:PORT[,HOST:PORT...]`, an IPv6 address in brackets."""
+    for server in text.split(","):
+        match = _HOST.fullmatch(server)
+        if not match or not 0 < int(match[3]) < 65536:
+            raise ValueError(f"{server!r} is not HOST:PORT; for example broker.example.org:9092")
+    return text
+
+
+def kafka_topic(text: str) -> str:
+    """A topic name by Kafka's rule: 1 to 249 of `[A-Za-z0-9._-]`, neither `.` nor `..`.
+
+    Source: https://kafka.apache.org/documentation/#basic_ops_add_topic
+    """
+    if not _TOPIC.fullmatch(text) or text in (".", ".."):
+        raise ValueError(f"{text!r} is not a Kafka topic name; use 1-249 of A-Z a-z 0-9 . _ -")
+    return text
+
+
+def kafka_topics(text: str) -> tuple[str, ...]:
+    """Topic names with commas between them, or one `^regex`, which may hold commas itself."""
+    if text.startswith("^"):
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+        return (text,)
+    names = text.split(",")
+    if any(name.strip().startswith("^") for name in names):
+        raise ValueError(f"{text!r} mixes names with a ^regex; a ^regex stands alone")
+    for name in names:
+        kafka_topic(name)
+    if len(set(names)) < len(names):
+        raise ValueError(f"{text!r} names a topic twice")
+    return tuple(names)
+
+
+def matches(topics: tuple[str, ...], topic: str) -> bool:
+    """Whether a topic belongs to a selection: a list of names, or one `^regex`."""
+    if topics and topics[0].startswith("^"):
+        return re.match(topics[0], topic) is not None
+    return topic in topics
+
+
+def topic_layout(text: str) -> TopicLayout:
+    """`PARTITIONS:REPLICATION`."""
+    match = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,4})", text)
+    if not match or not int(match[1]) or not int(match[2]):
+        raise ValueError(f"{text!r} is not PARTITIONS:REPLICATION; for example 6:3")
+    return TopicLayout(int(match[1]), int(match[2]))
+
+
+def kafka_property(text: str) -> tuple[str, str]:
+    """`KEY=VALUE`; the text is not repeated in an error, since it may hold a secret."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ValueError("is not KEY=VALUE; for example security.protocol=SSL")
+    return name.strip(), value.strip()
+
+
+def readable_file(text: str) -> Path:
+    """A file that can be read."""
+    path = Path(text)
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ValueError(f"{text!r} is not a file that can be read")
+    return path
+
+
+def key_source(text: str) -> KeySource:
+    """`none`, `ordering_key` or `attribute:NAME`."""
+    if text == "none":
+        return KeySource("none")
+    if text == "ordering_key":
+        return KeySource("ordering_key")
+    kind, _, name = text.partition(":")
+    if kind != "attribute" or not name:
+        raise ValueError(f"{text!r} is not one of none, ordering_key, attribute:NAME")
+    if len(name.encode()) > limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES:
+        raise ValueError(
+            f"the attribute's name is {len(name.encode())} bytes, "
+            f"limit {limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES}"
+        )
+    return KeySource("attribute", name)
+
+
+def start_at(text: str) -> StartAt:
+    """`earliest`, `latest`, `timestamp=RFC3339` or `offsets=FILE`."""
+    kind, _, rest = text.partition("=")
+    if text == "earliest":
+        return StartAt("earliest")
+    if text == "latest":
+        return StartAt("latest")
+    if kind == "timestamp":
+        return StartAt("timestamp", timestamp_ms=timestamp_ms(rest))
+    if kind == "offsets":
+        return StartAt("offsets", offsets=offsets_file(rest))
+    raise ValueError(f"{text!r} is not one of earliest, latest, timestamp=RFC3339, offsets=FILE")
+
+
+def offsets_file(text: str) -> dict[tuple[str, int], int]:
+    """A JSON file `{"TOPIC": {"PARTITION": OFFSET}}`, the next offset to read of each partition."""
+    path = readable_file(text)
+    wanted = f'{text!r} is not JSON of the form {{"TOPIC": {{"PARTITION": OFFSET}}}}'
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{wanted}: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict) or not content:
+        raise ValueError(wanted)
+    offsets: dict[tuple[str, int], int] = {}
+    for topic, partitions in content.items():
+        kafka_topic(topic)
+        if not isinstance(partitions, dict) or not partitions:
+            raise ValueError(f"{wanted}: see topic {topic!r}")
+        for partition, offset in partitions.items():
+            if not re.fullmatch(r"[0-9]{1,9}", partition) or not _is_offset(offset):
+                raise ValueError(f"{wanted}: see topic {topic!r}, partition {partition!r}")
+            offsets[topic, int(partition)] = offset
+    return offsets
+
+
+def _is_offset(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+# ----------------------------------------------------------------------------------- Pub/Sub
+_RESOURCE_ID = r"[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
+_PROJECT = r"[A-Za-z0-9][A-Za-z0-9.:_-]*"
+
+
+def pubsub_resource(collection: str) -> Parser[str]:
+    """`projects/P/<collection>/NAME`, NAME by Pub/Sub's rule.
+
+    Source: https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+    """
+
+    def parse(text: str) -> str:
+        match = re.fullmatch(f"projects/{_PROJECT}/{collection}/(.*)", text)
+        if not match:
+            raise ValueError(f"{text!r} is not projects/PROJECT/{collection}/NAME")
+        _resource_id(match[1])
+        return text
+
+    return parse
+
+
+def _resource_id(name: str) -> None:
+    if not re.fullmatch(_RESOURCE_ID, name) or name.startswith("goog"):
+        raise ValueError(
+            f"{name!r} is not a Pub/Sub name; it has 3-255 of A-Z a-z 0-9 . _ ~ + % -, "
+            "begins with a letter, and not with goog"
+        )
+
+
+def seek_to(text: str) -> SeekTo:
+    """`now`, `timestamp=RFC3339` or `snapshot=NAME`; NAME may be `projects/P/snapshots/S`."""
+    kind, _, rest = text.partition("=")
+    if text == "now":
+        return SeekTo("now")
+    if kind == "timestamp":
+        return SeekTo("timestamp", timestamp_ms=timestamp_ms(rest))
+    if kind == "snapshot":
+        if "/" in rest:
+            pubsub_resource("snapshots")(rest)
+        else:
+            _resource_id(rest)
+        return SeekTo("snapshot", snapshot=rest)
+    raise ValueError(f"{text!r} is not one of now, timestamp=RFC3339, snapshot=NAME")
+
+
+# ------------------------------------------------------------------------------ time and files
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"(?:[Zz]|([+-])([0-9]{2}):([0-5][0-9]))"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def timestamp_ms(text: str) -> int:
+    """An RFC 3339 time with its zone, as milliseconds since the epoch, rounded down.
+
+    Source: https://www.rfc-editor.org/rfc/rfc3339#section-5.6
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not an RFC 3339 time with a zone; for example 2026-03-01T00:00:00Z"
+        )
+    try:
+        local = datetime.strptime(f"{match[1]}T{match[2]}+0000", "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time that exists") from None
+    since_epoch = local - _EPOCH
+    if match[4]:
+        zone = timedelta(hours=int(match[5]), minutes=int(match[6]))
+        if zone >= timedelta(days=1):
+            raise ValueError(f"{text!r} is not a time that exists")
+        since_epoch -= zone if match[4] == "+" else -zone
+    if since_epoch < timedelta(0):
+        raise ValueError(f"{text!r} is before 1970")
+    return since_epoch // timedelta(milliseconds=1) + int((match[3] or "").ljust(3, "0")[:3])
+
+
+def writable_file(text: str) -> Path:
+    """A file that can be written: its folder exists and admits it."""
+    path = Path(text_value(text))
+    if path.is_dir():
+        raise ValueError(f"{text!r} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"{text!r}: its folder does not exist; create {str(path.parent)!r} first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f"{text!r} cannot be written")
+    return path

@@ -1,0 +1,122 @@
+"""What a flag declaration is, which pipelines and runners there are, and how they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+from pipelines import flag_values as values
+
+Pipeline = Literal["ps_to_kafka", "kafka_to_ps"]
+PS_TO_KAFKA: Pipeline = "ps_to_kafka"
+KAFKA_TO_PS: Pipeline = "kafka_to_ps"
+
+
+class Runner(Enum):
+    """The kinds of runner that the bridge tells apart."""
+
+    IN_PROCESS = "in-process"
+    PRISM = "Prism"
+    DATAFLOW = "Dataflow"
+    PORTABLE = "other portable"
+
+
+RUNNERS = {
+    "DirectRunner": Runner.IN_PROCESS,
+    "FnApiRunner": Runner.IN_PROCESS,
+    "PrismRunner": Runner.PRISM,
+    "DataflowRunner": Runner.DATAFLOW,
+    "FlinkRunner": Runner.PORTABLE,
+    "SparkRunner": Runner.PORTABLE,
+    "PortableRunner": Runner.PORTABLE,
+}
+"""Beam's name of each runner that the bridge accepts."""
+
+Where = Mapping[Pipeline, frozenset[Runner]]
+"""The pipelines that take a flag, and for each the runners on which it means something."""
+
+ANY_RUNNER = frozenset(Runner)
+ONE_MACHINE_RUNNERS = frozenset({Runner.IN_PROCESS, Runner.PRISM})
+OWN_PULL_RUNNERS = ANY_RUNNER - {Runner.DATAFLOW}
+"""Where Pub/Sub is read by the bridge itself; Dataflow reads it natively."""
+
+BOTH: Where = {PS_TO_KAFKA: ANY_RUNNER, KAFKA_TO_PS: ANY_RUNNER}
+ONLY_PS_TO_KAFKA: Where = {PS_TO_KAFKA: ANY_RUNNER}
+ONLY_KAFKA_TO_PS: Where = {KAFKA_TO_PS: ANY_RUNNER}
+ONE_MACHINE: Where = {PS_TO_KAFKA: ONE_MACHINE_RUNNERS, KAFKA_TO_PS: ONE_MACHINE_RUNNERS}
+OWN_PULL: Where = {PS_TO_KAFKA: OWN_PULL_RUNNERS}
+OWN_SOURCE: Where = {PS_TO_KAFKA: OWN_PULL_RUNNERS, KAFKA_TO_PS: ANY_RUNNER}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One declared flag.
+
+    Attributes:
+      name: as on the command line, without the dashes; `dest` is its field of `Options`.
+      default: the value where the flag is not given, or a function of pipeline and runner.
+      default_text: the default as help shows it, where its own text would not do.
+      help: what the flag does, without its default.
+      group: the heading under which help shows it.
+      where: pipelines and runners that know it.
+      parse: from text to value, raises ValueError; `boolean` makes the value optional.
+      metavar: the form of the value.
+      repeatable: may be given more than once; the value is then a tuple of values.
+      secret: kept out of `repr`.
+      negation: the flag that says false, for a boolean that is neither by default.
+      env: the environment variable that stands in for the flag.
+      template: type of the parameter in a Dataflow flex template.
+    """
+
+    name: str
+    default: Any
+    help: str
+    group: str
+    where: Where
+    dest: str = ""
+    default_text: str = ""
+    parse: Callable[[str], Any] = values.text_value
+    metavar: str = ""
+    repeatable: bool = False
+    secret: bool = False
+    negation: str = ""
+    env: str = ""
+    template: str = "TEXT"
+
+    @property
+    def is_boolean(self) -> bool:
+        """Whether the flag may stand without a value."""
+        return self.parse is values.boolean
+
+    def default_for(self, pipeline: Pipeline, runner: Runner) -> Any:
+        """The value where the flag is not given."""
+        return self.default(pipeline, runner) if callable(self.default) else self.default
+
+    def shown_default(self) -> str:
+        """The default as people read it; empty where there is none."""
+        if self.default_text or self.default in (None, "", (), False) or self.default == {}:
+            return self.default_text
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
+    def shown_runners(self, pipeline: Pipeline) -> str:
+        """Where the flag means nothing, in words; empty where it means something everywhere."""
+        return {
+            ANY_RUNNER: "",
+            OWN_PULL_RUNNERS: "not on Dataflow",
+            ONE_MACHINE_RUNNERS: "only with DirectRunner and PrismRunner",
+        }[self.where[pipeline]]
+
+
+def flag(default: Any, help: str, *, group: str, where: Where = BOTH, **more: Any) -> Any:
+    """Declares one flag as a field of a dataclass; `more` as in `Flag`."""
+    declared = Flag(
+        name=more.pop("name", ""), default=default, help=help, group=group, where=where, **more
+    )
+    return field(repr=not declared.secret, metadata={"flag": declared})
+
+
+def choice(default: Any, help: str, *words: str, **more: Any) -> Any:
+    """Declares a flag that takes one of a few words."""
+    return flag(default, help, parse=values.one_of(*words), metavar="|".join(words), **more)

@@ -1,0 +1,113 @@
+"""Apache Kafka: one broker that is its own controller (KRaft)."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+import struct
+import subprocess
+from pathlib import Path
+
+from pipelines.local.jars import KAFKA_VERSION, kafka_jars
+from pipelines.local.java import find_java
+from pipelines.local.server import LOOPBACK, Say, Server, free_ports
+from transforms.errors import PreflightError
+
+MAX_MESSAGE_BYTES = 11 * 1024 * 1024
+_FORMAT_TIMEOUT_S = 60.0
+_PROBE_TIMEOUT_S = 2.0
+
+# Nothing expires by itself, since tests and samples carry old timestamps. Few partitions for the
+# internal topics and a small cleaner buffer, for a quick start and a small heap.
+_PROPERTIES = f"""\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{LOOPBACK}:{{controller_port}}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{LOOPBACK}:{{port}},CONTROLLER://{LOOPBACK}:{{controller_port}}
+advertised.listeners=PLAINTEXT://{LOOPBACK}:{{port}}
+log.dirs={{data}}
+log.retention.ms=-1
+log.cleaner.dedupe.buffer.size=4194304
+auto.create.topics.enable=false
+message.max.bytes={MAX_MESSAGE_BYTES}
+replica.fetch.max.bytes={MAX_MESSAGE_BYTES}
+socket.request.max.bytes=104857600
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+"""
+
+
+class KafkaServer(Server):
+    """A broker without security that allows messages of 11 MiB and creates no topic by itself."""
+
+    name = f"Kafka {KAFKA_VERSION}"
+
+    def __init__(self, folder: Path, say: Say, start_timeout_s: float, heap: str) -> None:
+        super().__init__(folder, say, start_timeout_s)
+        self._heap = heap
+        self._java: list[str] = []
+
+    def prepare(self) -> None:
+        self._java = [
+            find_java(),
+            *("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto"),
+            *("-Dlog4j2.level=WARN", f"-Djava.io.tmpdir={self._folder}"),
+            *("-cp", os.pathsep.join(map(str, kafka_jars(self._say)))),
+        ]
+
+    def _choose_ports(self) -> None:
+        self.port, controller_port = free_ports(2)
+        data = self._folder / "data"
+        properties = _PROPERTIES.format(
+            port=self.port, controller_port=controller_port, data=data.as_posix()
+        )
+        self._properties.write_text(properties)
+        if not data.exists():
+            self._format()
+
+    def _format(self) -> None:
+        """Writes the cluster's identity and its feature levels into the empty data folder."""
+        # 16 random bytes in URL-safe base64; the leading zero keeps it from looking like a flag.
+        cluster_id = base64.urlsafe_b64encode(b"\0" + os.urandom(15)).decode().rstrip("=")
+        tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id]
+        command = [*self._java, *tool, "--config", str(self._properties)]
+        with self.log.open("ab") as log:
+            try:
+                subprocess.run(
+                    command, check=True, stdout=log, stderr=log, timeout=_FORMAT_TIMEOUT_S
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise PreflightError(
+                    f"format the storage of {self.name}: {error}; its log ends: {self._log_tail()}"
+                ) from error
+
+    def _command(self) -> list[str]:
+        return [*self._java, f"-Xmx{self._heap}", "kafka.Kafka", str(self._properties)]
+
+    def _answers(self) -> bool:
+        """Asks for the supported API versions: a broker answers once it is registered and serves.
+
+        Source: https://kafka.apache.org/protocol (ApiVersions is request 18; version 0 has no body).
+        """
+        header = struct.pack(">hhih", 18, 0, 1, -1)  # key, version, correlation id, no client id
+        try:
+            with socket.create_connection((LOOPBACK, self.port), _PROBE_TIMEOUT_S) as connection:
+                connection.sendall(struct.pack(">i", len(header)) + header)
+                answer = connection.recv(10, socket.MSG_WAITALL)
+        except OSError:
+            return False
+        # size, correlation id, error code
+        return len(answer) == 10 and struct.unpack(">iih", answer)[1:] == (1, 0)
+
+    @property
+    def _properties(self) -> Path:
+        return self._folder / "server.properties"

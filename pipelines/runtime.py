@@ -1,0 +1,155 @@
+"""Runs a bridge: options, preflight, the runner, signals, progress, report, exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from pipelines import output, preflight, rounds
+from pipelines.options import Options, Pipeline, Runner, parse
+from pipelines.preflight import Facts
+from transforms import registry
+from transforms.control import Bounds, Control
+from transforms.errors import BridgeError, TransferError
+from transforms.registry import Bridge, BridgeConfig
+
+_log = logging.getLogger(__name__)
+
+Build = Callable[[Any, Options, Facts, BridgeConfig], Any]
+"""Attaches a bridge's graph to a Beam pipeline."""
+
+
+def main(pipeline: Pipeline, build: Build, argv: Sequence[str] | None = None) -> int:
+    """The command line of one pipeline; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in argv
+    try:
+        options = parse(pipeline, argv, os.environ)
+        output.configure_logging(debug, demo=options.demo)
+        if options.demo:
+            # Only a demo needs the embedded stack and makes alerts.
+            from pipelines import demo
+
+            with demo.endpoints(options) as options:
+                return run(options, build)
+        return run(options, build)
+    except BridgeError as error:
+        if debug:
+            _log.exception("failed")
+        print(f"{pipeline}: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(options: Options, build: Build) -> int:
+    """Checks the surroundings, then transfers until told to stop; returns the exit status.
+
+    Raises:
+      BridgeError: preflight failed, or delivery did.
+    """
+    facts = preflight.check(options)
+    config = bridge_config(options)
+    if options.runner is Runner.DATAFLOW:
+        return _submit(options, build, facts, config)
+    bridge = registry.get(config)
+    with _graceful_stop(bridge.control), output.progress(bridge, options):
+        try:
+            _transfer(options, build, facts, bridge)
+        except Exception as error:
+            bridge.release()
+            _fail(bridge, error)
+        finally:
+            bridge.close()
+    output.summary(bridge, options)
+    if bridge.failure is not None:
+        raise bridge.failure
+    return 0
+
+
+def bridge_config(options: Options) -> BridgeConfig:
+    """What sources and sinks of this run share."""
+    return BridgeConfig(
+        bridge_id=uuid.uuid4().hex,
+        bounds=Bounds(
+            options.max_messages, options.max_seconds, options.idle_seconds, options.max_rate
+        ),
+        commit_interval_s=options.commit_interval_s,
+        linger_ms=options.linger_ms,
+        delivery_timeout_s=options.delivery_timeout_s,
+        revoke_timeout_s=options.revoke_timeout_s,
+        max_in_flight_bytes=options.max_in_flight_bytes,
+    )
+
+
+def pipeline_options(options: Options) -> PipelineOptions:
+    """Beam's options of a streaming pipeline."""
+    beam_options = PipelineOptions(options.beam_args)
+    beam_options.view_as(StandardOptions).streaming = True
+    return beam_options
+
+
+def _transfer(options: Options, build: Build, facts: Facts, bridge: Bridge) -> None:
+    def attach(pipeline: Any) -> None:
+        build(pipeline, options, facts, bridge.config)
+
+    if options.runner is Runner.IN_PROCESS:
+        rounds.run(attach, bridge.control, options.beam_args)
+        return
+    pipeline = beam.Pipeline(options=pipeline_options(options))
+    attach(pipeline)
+    pipeline.run().wait_until_finish()
+
+
+def _submit(options: Options, build: Build, facts: Facts, config: BridgeConfig) -> int:
+    """Hands a job to Dataflow and does not wait: a stream has no end to wait for."""
+    pipeline = beam.Pipeline(options=pipeline_options(options))
+    build(pipeline, options, facts, config)
+    result = pipeline.run()
+    if result is not None and hasattr(result, "job_id"):
+        _log.info("Dataflow job %s is running; stop it with drain, never cancel", result.job_id())
+    return 0
+
+
+def _fail(bridge: Bridge, error: Exception) -> None:
+    """Keeps the error that a DoFn kept, or else what Beam says of it."""
+    if bridge.failure is None:
+        _log.error("the pipeline failed", exc_info=error)
+        last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        bridge.fail(
+            error
+            if isinstance(error, BridgeError)
+            else TransferError(f"run pipeline: {last_line[:300]}")
+        )
+
+
+@contextlib.contextmanager
+def _graceful_stop(control: Control) -> Iterator[None]:
+    """SIGINT and SIGTERM stop reading and drain; a second one ends the process at once."""
+
+    def on_signal(number: int, _frame: Any) -> None:
+        name = signal.Signals(number).name
+        if control.stop_reason in ("SIGINT", "SIGTERM"):
+            os.write(2, f"second {name}: ending at once\n".encode())
+            os._exit(128 + number)
+        os.write(2, f"{name}: draining; once more ends at once\n".encode())
+        control.stop(name)
+
+    previous = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

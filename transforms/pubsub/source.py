@@ -1,0 +1,170 @@
+"""`ReadFromPubSub`: an unbounded source of whole Pub/Sub messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.gcp.pubsub import PubsubMessage
+from apache_beam.io.gcp.pubsub import ReadFromPubSub as NativeReadFromPubSub
+from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
+from apache_beam.io.watermark_estimators import WalltimeWatermarkEstimator
+from apache_beam.transforms.core import RestrictionProvider
+
+from transforms import registry
+from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
+from transforms.records import PubsubRecord
+
+MAX_BUNDLE_MESSAGES = 5_000
+"""A bundle ends with the pull that reaches this: acks are not kept waiting."""
+
+
+class ReadFromPubSub(beam.PTransform):
+    """Reads Pub/Sub messages of one subscription, attributes and ordering keys included.
+
+    Args:
+      native: True takes Beam's own source, which Dataflow replaces by its service's; it acks when
+        the runner has made the message durable. False pulls in this process.
+
+    Parallelism: native: the runner's. Else one reader a process; several processes share a
+      subscription.
+    Guarantee: at least once. Messages are acked after the bundle that read them is final, that is,
+      after the sinks fused behind this source have confirmed it. Nothing may shuffle between.
+    On restart: the service delivers again what was not acked.
+    """
+
+    def __init__(self, config: PubsubSourceConfig, native: bool = False) -> None:
+        super().__init__()
+        self._config = config
+        self._native = native
+
+    def expand(self, pbegin: Any) -> Any:
+        if self._native:
+            return (
+                pbegin
+                | "Read"
+                >> NativeReadFromPubSub(
+                    subscription=self._config.subscription, with_attributes=True
+                )
+                | "ToRecord" >> beam.Map(_from_native).with_output_types(PubsubRecord)
+            )
+        return (
+            pbegin
+            | "Impulse" >> beam.Impulse()
+            | "Pull" >> beam.ParDo(_PullFn(self._config)).with_output_types(PubsubRecord)
+        )
+
+    def display_data(self) -> dict[str, Any]:
+        return {"subscription": self._config.subscription, "native": self._native}
+
+
+def _from_native(message: PubsubMessage) -> PubsubRecord:
+    published = message.publish_time
+    return PubsubRecord(
+        message.data,
+        message.attributes or {},
+        message.ordering_key or "",
+        message.message_id or "",
+        None if published is None else int(published.timestamp() * 1000),
+    )
+
+
+class _OpenTracker(RestrictionTracker):
+    """The restriction of a subscription: True while it is to be read, False afterwards."""
+
+    def __init__(self, is_open: bool) -> None:
+        self._open = is_open
+
+    def current_restriction(self) -> bool:
+        return self._open
+
+    def try_claim(self, position: bool) -> bool:
+        """True asks whether reading may go on; False ends it."""
+        may_go_on = self._open
+        self._open = self._open and position
+        return may_go_on
+
+    def try_split(self, fraction_of_remainder: float) -> tuple[bool, bool] | None:
+        """Only a checkpoint (fraction 0) is possible."""
+        if fraction_of_remainder != 0 or not self._open:
+            return None
+        self._open = False
+        return False, True
+
+    def check_done(self) -> bool:
+        if self._open:
+            raise ValueError("Pub/Sub source: returned while its subscription was open")
+        return True
+
+    def is_bounded(self) -> bool:
+        return False
+
+    def current_progress(self) -> RestrictionProgress:
+        return RestrictionProgress(completed=1.0, remaining=1.0 if self._open else 0.0)
+
+
+class _OpenProvider(RestrictionProvider):
+    def initial_restriction(self, element: bytes) -> bool:
+        return True
+
+    def create_tracker(self, restriction: bool) -> _OpenTracker:
+        return _OpenTracker(restriction)
+
+    def restriction_size(self, element: bytes, restriction: bool) -> float:
+        return 1.0
+
+    def truncate(self, element: bytes, restriction: bool) -> None:
+        """A draining runner pulls nothing more."""
+
+
+_WALL_TIME = WalltimeWatermarkEstimator.default_provider()
+
+
+class _PullFn(beam.DoFn):
+    def __init__(self, config: PubsubSourceConfig) -> None:
+        self._config = config
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        _impulse: bytes,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = beam.DoFn.RestrictionParam(_OpenProvider()),  # noqa: B008
+        _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
+    ) -> Iterator[PubsubRecord]:
+        bridge = registry.get(self._config.bridge)
+        control = bridge.control
+        with bridge.failing():
+            session = bridge.session(
+                ("pubsub", self._config.subscription),
+                lambda: PubsubSession(self._config, bridge),
+            )
+        bundle = session.begin()
+        finalizer.register(bundle.finalize)
+        while True:
+            if session.drained:
+                control.stop("--max_messages reached")
+            if control.stopping or control.round_over:
+                tracker.try_claim(False)
+                break
+            if self._is_full(bundle):
+                tracker.defer_remainder()
+                break
+            if not tracker.try_claim(True):
+                break
+            with bridge.failing():
+                messages = session.take(bundle)
+            yield from messages
+        control.bundle_done()
+        bridge.counts.publish()
+
+    def _is_full(self, bundle: Any) -> bool:
+        limits = self._config.bridge
+        return bundle.first_taken_at is not None and (
+            bundle.ordered
+            or len(bundle.held) >= MAX_BUNDLE_MESSAGES
+            or bundle.payload_bytes >= limits.max_in_flight_bytes / 2
+            or time.monotonic() - bundle.first_taken_at >= limits.commit_interval_s
+        )

@@ -1,0 +1,210 @@
+"""What belongs to the process: per bridge, its control, counts, source sessions and sink writers.
+
+Beam makes DoFn instances, bundles and (on the in-process runner) whole pipelines as it likes.
+Connections, positions, ack ids and leases outlive them here, and are closed only at exit. A bridge
+is found by its id, which travels in `BridgeConfig`; a process that meets an id for the first time
+(a remote worker) makes the bridge from that config.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from transforms.control import Bounds, Control
+from transforms.errors import BridgeError, TransferError
+from transforms.metrics import Counts
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BridgeConfig:
+    """What sources and sinks of one bridge share; picklable. Times in seconds, sizes in bytes.
+
+    Attributes:
+      bridge_id: the same in all processes of one run, never the same in two runs.
+      bounds: what bounds the run, in this process.
+      commit_interval_s: a bundle with messages in it lasts no longer.
+      linger_ms: a sink's partial batch waits no longer, in milliseconds.
+      delivery_timeout_s: a write that is not confirmed after this has failed.
+      revoke_timeout_s: how long sinks may flush while partitions are being revoked.
+      max_in_flight_bytes: messages in memory, read and not yet confirmed.
+    """
+
+    bridge_id: str
+    bounds: Bounds = field(default_factory=Bounds)
+    commit_interval_s: float = 5.0
+    linger_ms: float = 5.0
+    delivery_timeout_s: float = 300.0
+    revoke_timeout_s: float = 10.0
+    max_in_flight_bytes: int = 200_000_000
+
+
+class Session(Protocol):
+    """A source's connection with its positions and open messages."""
+
+    def release(self) -> None:
+        """Gives back all that was read and is not confirmed: seeks back, nacks."""
+
+    def lag(self) -> int | None:
+        """Messages not read yet, where it is known without asking."""
+
+    def close(self) -> None:
+        """Commits what is confirmed, releases the rest, disconnects.
+
+        Raises:
+          CommitError: the last commit or ack did not get through.
+        """
+
+
+class Writer(Protocol):
+    """A sink's connection, used by one bundle at a time."""
+
+    def flush(self, timeout_s: float) -> None:
+        """Waits until all that was written is confirmed.
+
+        Raises:
+          TransferError: the first failure since `reset`; raised again by each later call.
+        """
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is in flight and nothing has failed."""
+
+    def close(self) -> None:
+        """Disconnects without waiting; idempotent."""
+
+
+SessionT = TypeVar("SessionT", bound=Session)
+WriterT = TypeVar("WriterT", bound=Writer)
+
+
+class Bridge:
+    """All that one bridge has in this process."""
+
+    def __init__(self, config: BridgeConfig) -> None:
+        self.config = config
+        self.control = Control(config.bounds)
+        self.counts = Counts()
+        self.failure: BridgeError | None = None
+        self.first_offsets: dict[tuple[str, int], int] = {}
+        self.last_offsets: dict[tuple[str, int], int] = {}
+        self._warned: set[str] = set()
+        self._lock = threading.RLock()
+        self._sessions: dict[Hashable, Any] = {}
+        self._idle_writers: dict[Hashable, list[Any]] = {}
+        self._busy_writers: dict[int, tuple[Hashable, Any]] = {}
+
+    def session(self, key: Hashable, opener: Callable[[], SessionT]) -> SessionT:
+        """The session of a source's shard, opened at its first use."""
+        with self._lock:
+            if key not in self._sessions:
+                self._sessions[key] = opener()
+            found: SessionT = self._sessions[key]
+            return found
+
+    def lag(self) -> int | None:
+        """The sum over all sessions; None while unknown."""
+        with self._lock:
+            lags = [session.lag() for session in self._sessions.values()]
+        known = [lag for lag in lags if lag is not None]
+        return sum(known) if known else None
+
+    def borrow_writer(self, key: Hashable, opener: Callable[[], WriterT]) -> WriterT:
+        """A writer for the caller alone, until `return_writer`: a kept one, or a new one."""
+        with self._lock:
+            idle = self._idle_writers.setdefault(key, [])
+            writer: WriterT = idle.pop() if idle else opener()
+            self._busy_writers[id(writer)] = (key, writer)
+            return writer
+
+    def return_writer(self, writer: Writer) -> None:
+        """Takes a writer back: kept if clean, else closed."""
+        with self._lock:
+            key, _ = self._busy_writers.pop(id(writer))
+            if writer.clean:
+                self._idle_writers[key].append(writer)
+                return
+        writer.close()
+
+    def flush_writers(self, timeout_s: float) -> bool:
+        """Asks all writers in use to confirm what they have; False if one cannot in time."""
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            writers = [writer for _, writer in self._busy_writers.values()]
+        try:
+            for writer in writers:
+                writer.flush(max(0.0, deadline - time.monotonic()))
+        except TransferError as error:
+            _log.warning("flush before giving partitions away: %s", error)
+            return False
+        return True
+
+    def first_seen(self, names: Iterable[str]) -> list[str]:
+        """Those that were not asked about before, so that each is warned of once; at most 100."""
+        with self._lock:
+            new = [name for name in dict.fromkeys(names) if name not in self._warned]
+            new = new[: max(0, 100 - len(self._warned))]
+            self._warned.update(new)
+            return new
+
+    def fail(self, error: BridgeError) -> None:
+        """Keeps the first failure, since Beam hands on only its text."""
+        with self._lock:
+            self.failure = self.failure or error
+
+    @contextlib.contextmanager
+    def failing(self) -> Any:
+        """Keeps a BridgeError that passes through."""
+        try:
+            yield
+        except BridgeError as error:
+            self.fail(error)
+            raise
+
+    def release(self) -> None:
+        """After a failed round: everything read and not confirmed is given back."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        for session in sessions:
+            session.release()
+
+    def close(self) -> None:
+        """Closes sessions and writers; the last commit's failure is kept as the bridge's."""
+        with self._lock:
+            sessions, self._sessions = list(self._sessions.values()), {}
+            writers = [writer for idle in self._idle_writers.values() for writer in idle]
+            writers += [writer for _, writer in self._busy_writers.values()]
+            self._idle_writers, self._busy_writers = {}, {}
+        for session in sessions:
+            try:
+                session.close()
+            except BridgeError as error:
+                self.fail(error)
+        for writer in writers:
+            writer.close()
+
+
+_bridges: dict[str, Bridge] = {}
+_bridges_lock = threading.Lock()
+
+
+def get(config: BridgeConfig) -> Bridge:
+    """The bridge of this id in this process, made at its first use."""
+    with _bridges_lock:
+        if config.bridge_id not in _bridges:
+            _bridges[config.bridge_id] = Bridge(config)
+        return _bridges[config.bridge_id]
+
+
+@atexit.register
+def _close_all() -> None:
+    for bridge in list(_bridges.values()):
+        bridge.close()

@@ -1,0 +1,61 @@
+"""The DoFn behind every sink: borrows a writer of the process, and waits in `finish_bundle`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import apache_beam as beam
+
+from transforms import registry
+from transforms.errors import TransferError
+from transforms.metrics import Counts
+from transforms.registry import BridgeConfig
+
+
+class WriteFn(beam.DoFn):
+    """Hands each element to `writer.write`; a bundle ends when the writer has confirmed all.
+
+    Args:
+      bridge: which bridge's writers are used.
+      key: what a writer is kept under between bundles and rounds.
+      open_writer: makes a writer (`registry.Writer` with a `write`) that counts what it confirms.
+    """
+
+    def __init__(
+        self, bridge: BridgeConfig, key: Hashable, open_writer: Callable[[Counts], Any]
+    ) -> None:
+        self._config = bridge
+        self._key = key
+        self._open_writer = open_writer
+
+    def setup(self) -> None:
+        self._bridge = registry.get(self._config)
+        self._writer: Any = None
+
+    def start_bundle(self) -> None:
+        if self._writer is None:
+            with self._bridge.failing():
+                self._writer = self._bridge.borrow_writer(
+                    self._key, lambda: self._open_writer(self._bridge.counts)
+                )
+            self._write = self._writer.write
+
+    def process(self, element: Any) -> None:
+        try:
+            self._write(element)
+        except TransferError as error:
+            self._bridge.fail(error)
+            raise
+
+    def finish_bundle(self) -> None:
+        with self._bridge.failing():
+            # The client itself gives up after delivery_timeout_s; waiting a little longer lets its
+            # reason be the one that is told.
+            self._writer.flush(self._config.delivery_timeout_s + 5)
+        self._bridge.counts.publish()
+
+    def teardown(self) -> None:
+        if self._writer is not None:
+            self._bridge.return_writer(self._writer)
+            self._writer = None

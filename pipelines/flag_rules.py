@@ -62,7 +62,7 @@ def emulator(runner: Runner, environ: Mapping[str, str]) -> str:
         raise UsageError(f"PUBSUB_EMULATOR_HOST: {error}") from error
 
 
-def check(value: Mapping[str, Any], given: Collection[str]) -> None:
+def check(pipeline: Pipeline, value: Mapping[str, Any], given: Collection[str]) -> None:
     """Refuses combinations that cannot be kept.
 
     Raises:
@@ -79,7 +79,7 @@ def check(value: Mapping[str, Any], given: Collection[str]) -> None:
     for name in ("instance_id", "revoke_timeout_s"):
         if name in given and value["assignment"] == "shards":
             raise UsageError(f"--{name}: means nothing with --assignment=shards; leave it out")
-    if value["commit_interval_s"] >= value["max_lease_s"]:
+    if pipeline == PS_TO_KAFKA and value["commit_interval_s"] >= value["max_lease_s"]:
         raise UsageError(
             f"--commit_interval_s: {value['commit_interval_s']:g} is not below "
             f"--max_lease_s={value['max_lease_s']:g}; messages would come again before their ack"

@@ -11,14 +11,15 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from pipelines.deadline import run_all
-from pipelines.options import Options
+from pipelines.options import KAFKA_TO_PS, Options
 from transforms.errors import PreflightError
 from transforms.kafka import client as kafka
 from transforms.kafka.client import Admin, Offsets, Partition, TopicInfo
+from transforms.limits import KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 from transforms.pubsub import client as pubsub
 from transforms.pubsub.client import SubscriptionInfo
 
@@ -36,46 +37,47 @@ _say: Say = logging.getLogger(__name__).warning
 
 
 @dataclass(frozen=True)
-class KafkaToPubsubFacts:
-    """What kafka_to_ps starts from.
+class Facts:
+    """What a pipeline starts from; each side fills in what it has found.
 
     Attributes:
-      partitions: those that exist now.
+      partitions: those that kafka_to_ps would read now.
       start: where those without a committed offset begin; the rest begin at their first offset.
+      ack_deadline_s: of the subscription that ps_to_kafka reads.
+      ordered: whether that subscription keeps the order of messages with an ordering key.
+      max_message_bytes: the largest record batch that the Kafka topic admits.
     """
 
-    partitions: tuple[Partition, ...]
-    start: Offsets
+    partitions: tuple[Partition, ...] = ()
+    start: Offsets = field(default_factory=dict)
+    ack_deadline_s: int = 10
+    ordered: bool = False
+    max_message_bytes: int = KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 
 
-@dataclass(frozen=True)
-class PubsubToKafkaFacts:
-    """What ps_to_kafka starts from.
+def check(options: Options, say: Say = _say, clock: Callable[[], float] = time.time) -> Facts:
+    """Checks both sides, then does what the flags want done once.
 
-    Attributes:
-      topic: the destination, with the largest record batch that it admits.
+    Args:
+      say: told, in one line each, what was changed and what looks odd.
+      clock: seconds since the epoch, for `--seek`.
+    Raises:
+      PreflightError: one line for each thing that is not as needed.
     """
-
-    subscription: SubscriptionInfo
-    topic: TopicInfo
+    if options.pipeline == KAFKA_TO_PS:
+        return _kafka_to_ps(options, say)
+    return _ps_to_kafka(options, say, int(clock() * 1000))
 
 
 # -- kafka_to_ps -------------------------------------------------------------------------------
 
 
-def kafka_to_ps(options: Options, say: Say = _say) -> KafkaToPubsubFacts:
-    """Checks brokers, topics, group and Pub/Sub topic; resolves `--start`; resets offsets if asked.
-
-    Args:
-      say: told, in one line each, what was changed and what looks odd.
-    Raises:
-      PreflightError: one line for each thing that is not as needed.
-    """
+def _kafka_to_ps(options: Options, say: Say) -> Facts:
     brokers, topic = f"Kafka at {options.bootstrap_servers}", options.pubsub_topic
     found = run_all(
         {brokers: partial(_kafka_source, options), topic: partial(_pubsub_topic, topic)}, CHECKS_S
     )
-    facts: KafkaToPubsubFacts = found[brokers]
+    facts: Facts = found[brokers]
     if not facts.partitions:
         say(f"read {_topics(options)}: no topic matches yet; waiting for one")
     if options.reset_offsets:
@@ -90,7 +92,7 @@ def _pubsub_topic(name: str) -> None:
         admin.topic(name)
 
 
-def _kafka_source(options: Options) -> KafkaToPubsubFacts:
+def _kafka_source(options: Options) -> Facts:
     topics = options.kafka_topics
     with closing(kafka.open_admin(options.kafka, CALL_S)) as admin:
         if not topics[0].startswith("^"):
@@ -108,7 +110,7 @@ def _kafka_source(options: Options) -> KafkaToPubsubFacts:
         else:
             _refuse_gaps(options, admin, {p: committed[p] for p in partitions if p in committed})
             begin = set(partitions) - set(committed)
-        return KafkaToPubsubFacts(tuple(partitions), _start(options, admin, begin, partitions))
+        return Facts(tuple(partitions), _start(options, admin, begin, partitions))
 
 
 def _start(
@@ -166,7 +168,7 @@ def _refuse_members(options: Options, admin: Admin) -> None:
         )
 
 
-def _reset_offsets(options: Options, facts: KafkaToPubsubFacts) -> None:
+def _reset_offsets(options: Options, facts: Facts) -> None:
     with closing(kafka.open_admin(options.kafka, CALL_S)) as admin:
         first = admin.beginning_offsets(facts.partitions)
         admin.commit(options.group_id, {**first, **facts.start})
@@ -179,18 +181,7 @@ def _topics(options: Options) -> str:
 # -- ps_to_kafka -------------------------------------------------------------------------------
 
 
-def ps_to_kafka(
-    options: Options, say: Say = _say, clock: Callable[[], float] = time.time
-) -> PubsubToKafkaFacts:
-    """Checks subscription, brokers and topic; creates the topic and seeks if asked.
-
-    Args:
-      say: told, in one line each, what was changed.
-      clock: seconds since the epoch, for `--seek=now`.
-    Raises:
-      PreflightError: one line for each thing that is not as needed.
-    """
-    now_ms = int(clock() * 1000)
+def _ps_to_kafka(options: Options, say: Say, now_ms: int) -> Facts:
     _refuse_future(options, now_ms)
     brokers, subscription = f"Kafka at {options.bootstrap_servers}", options.subscription
     found = run_all(
@@ -203,13 +194,19 @@ def ps_to_kafka(
     topic: TopicInfo | None = found[brokers]
     if topic is None:
         action = f"create {options.kafka_topic}"
-        topic = run_all({action: partial(_create_topic, options)}, ACTION_S)[action]
-        say(f"{action}: done, with {topic.partitions} partitions")
+        created: TopicInfo = run_all({action: partial(_create_topic, options)}, ACTION_S)[action]
+        say(f"{action}: done, with {created.partitions} partitions")
+        topic = created
     if options.seek:
         action = f"seek {subscription}"
         run_all({action: partial(_seek, options, now_ms)}, ACTION_S)
         say(f"{action}: moved to {_target(options)}, for every reader of this subscription")
-    return PubsubToKafkaFacts(found[subscription], topic)
+    info: SubscriptionInfo = found[subscription]
+    return Facts(
+        ack_deadline_s=info.ack_deadline_s,
+        ordered=info.ordered,
+        max_message_bytes=topic.max_message_bytes,
+    )
 
 
 def _subscription(name: str) -> SubscriptionInfo:

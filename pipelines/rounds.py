@@ -8,6 +8,7 @@ consumer, the prefetched messages and all leases stay as they are.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,9 +59,12 @@ def run(
 
 
 def counters(result: Any) -> dict[str, int]:
-    """The bridge's counters in a Beam pipeline's result."""
+    """The bridge's counters in a Beam pipeline's result, summed over its steps."""
     found = result.metrics().query(MetricsFilter().with_namespace(metrics.NAMESPACE))
-    return {c.key.metric.name: c.result for c in found["counters"]}
+    totals: Counter[str] = Counter()
+    for counter in found["counters"]:
+        totals[counter.key.metric.name] += counter.result
+    return dict(totals)
 
 
 def _shorten_sampling() -> None:

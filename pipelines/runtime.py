@@ -45,7 +45,7 @@ def main(pipeline: Pipeline, build: Build, argv: Sequence[str] | None = None) ->
     except BridgeError as error:
         if debug:
             _log.exception("failed")
-        print(f"{pipeline}: {error}", file=sys.stderr)
+        output.say(f"{pipeline}: {error}")
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -62,7 +62,7 @@ def run(options: Options, build: Build) -> int:
     if options.runner is Runner.DATAFLOW:
         return _submit(options, build, facts, config)
     bridge = registry.get(config)
-    with _graceful_stop(bridge.control), output.progress(bridge, options):
+    with _graceful_stop(bridge.control), output.progress(bridge, options) as meter:
         try:
             _transfer(options, build, facts, bridge)
         except Exception as error:
@@ -70,7 +70,7 @@ def run(options: Options, build: Build) -> int:
             _fail(bridge, error)
         finally:
             bridge.close()
-    output.summary(bridge, options)
+    output.summary(bridge, options, meter.seconds)
     if bridge.failure is not None:
         raise bridge.failure
     return 0
@@ -139,9 +139,9 @@ def _graceful_stop(control: Control) -> Iterator[None]:
     def on_signal(number: int, _frame: Any) -> None:
         name = signal.Signals(number).name
         if control.stop_reason in ("SIGINT", "SIGTERM"):
-            os.write(2, f"second {name}: ending at once\n".encode())
+            output.write_now(f"second {name}: ending at once")
             os._exit(128 + number)
-        os.write(2, f"{name}: draining; once more ends at once\n".encode())
+        output.write_now(f"{name}: draining; once more ends at once")
         control.stop(name)
 
     previous = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}

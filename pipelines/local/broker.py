@@ -10,8 +10,9 @@ import subprocess
 from pathlib import Path
 
 from pipelines.local.jars import KAFKA_VERSION, kafka_jars
-from pipelines.local.java import find_java
-from pipelines.local.server import LOOPBACK, Say, Server, free_ports
+from pipelines.local.java import QUICK_START, find_java
+from pipelines.local.server import LOOPBACK, Server, free_ports
+from pipelines.local.status import Say
 from transforms.errors import PreflightError
 
 MAX_MESSAGE_BYTES = 11 * 1024 * 1024
@@ -19,7 +20,8 @@ _FORMAT_TIMEOUT_S = 60.0
 _PROBE_TIMEOUT_S = 2.0
 
 # Nothing expires by itself, since tests and samples carry old timestamps. Few partitions for the
-# internal topics and a small cleaner buffer, for a quick start and a small heap.
+# internal topics and a small cleaner buffer, for a quick start and a small heap. A killed broker is
+# let in again only when its old session has run out, so that is short.
 _PROPERTIES = f"""\
 process.roles=broker,controller
 node.id=1
@@ -30,6 +32,8 @@ advertised.listeners=PLAINTEXT://{LOOPBACK}:{{port}}
 log.dirs={{data}}
 log.retention.ms=-1
 log.cleaner.dedupe.buffer.size=4194304
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 message.max.bytes={MAX_MESSAGE_BYTES}
 replica.fetch.max.bytes={MAX_MESSAGE_BYTES}
@@ -59,7 +63,7 @@ class KafkaServer(Server):
     def prepare(self) -> None:
         self._java = [
             find_java(),
-            *("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto"),
+            *QUICK_START,
             *("-Dlog4j2.level=WARN", f"-Djava.io.tmpdir={self._folder}"),
             *("-cp", os.pathsep.join(map(str, kafka_jars(self._say)))),
         ]
@@ -94,9 +98,9 @@ class KafkaServer(Server):
         return [*self._java, f"-Xmx{self._heap}", "kafka.Kafka", str(self._properties)]
 
     def _answers(self) -> bool:
-        """Asks for the supported API versions: a broker answers once it is registered and serves.
+        """Asks for its API versions: a broker answers once it is registered and serves.
 
-        Source: https://kafka.apache.org/protocol (ApiVersions is request 18; version 0 has no body).
+        Source: https://kafka.apache.org/protocol (ApiVersions: request 18, version 0, no body).
         """
         header = struct.pack(">hhih", 18, 0, 1, -1)  # key, version, correlation id, no client id
         try:

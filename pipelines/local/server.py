@@ -11,14 +11,13 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.local import watcher
+from pipelines.local.status import Say
 from transforms.errors import PreflightError
 
 LOOPBACK = "127.0.0.1"
-Say = Callable[[str], None]
 
 _GRACE_S = 5.0  # between asking a server to end and killing it
 _WATCHER_TIMEOUT_S = 10.0

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
 
 from pipelines.local.broker import KafkaServer
 from pipelines.local.emulator import PubsubEmulator
-from pipelines.local.server import Say, Server
-
-
-def say_on_stderr(line: str) -> None:
-    """Prints one status line for people."""
-    print(line, file=sys.stderr, flush=True)
+from pipelines.local.server import Server
+from pipelines.local.status import Say, say_on_stderr
 
 
 class EmbeddedStack:
-    """Apache Kafka and the Pub/Sub emulator on free loopback ports, for as long as the `with` lasts.
+    """Apache Kafka and the Pub/Sub emulator on free loopback ports, while the `with` lasts.
 
     Data live in a temporary folder that is removed at the end. Nothing outlives this process,
     however it ends.

@@ -35,9 +35,13 @@ def main(arguments: list[str]) -> int:
     """Returns the server's exit status, 128 + n when signal n ended it."""
     grace_s, folder, command = float(arguments[0]), arguments[1], arguments[2:]
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     os.write(1, b"%d\n" % server.pid)
     orphaned = threading.Event()
+
+    def pass_on(number: int, _frame: object) -> None:
+        server.send_signal(number)
+
+    signal.signal(signal.SIGTERM, pass_on)
 
     def watch() -> None:
         if sys.stdin.buffer.read() != b"stop":

@@ -7,9 +7,10 @@ both. Nothing outside those two files imports a Kafka library.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from transforms.errors import OffsetGapError, RefusedError, SourceError, TransferError
 from transforms.records import KafkaRecord
@@ -19,6 +20,8 @@ Partition = tuple[str, int]
 
 Offsets = Mapping[Partition, int]
 """The next offset to read, per partition."""
+
+_Answer = TypeVar("_Answer")
 
 ClientName = Literal["librdkafka", "kafka-python"]
 
@@ -62,6 +65,10 @@ class ConsumerConfig:
 
 SESSION_TIMEOUT_MS = 10_000
 """A member that died is replaced after this; heartbeats go out at a third of it."""
+
+FETCH_MAX_WAIT_MS = 100
+"""How long a broker holds an idle fetch. It answers one request of a connection at a time, so what
+comes behind a fetch (metadata, offsets, the fetch after a seek) waits that long too."""
 
 CLOSE_TIMEOUT_S = 10.0
 """Longest that closing a client takes; what does not end by then is left behind."""
@@ -131,7 +138,7 @@ class Consumer(Protocol):
         """Sets the next offset of assigned partitions; what was prefetched for them is dropped."""
 
     def positions(self) -> dict[Partition, int]:
-        """The next offset of every assigned partition; never blocks, from any thread.
+        """The next offset of every assigned partition, without asking a broker.
 
         Passes over offsets that hold no record (transaction markers, compacted ones), which no
         record would show: a range that ends with such is read when its position is there.
@@ -151,7 +158,8 @@ class Consumer(Protocol):
         """(first offset, next offset to be written), asked of the broker."""
 
     def lag(self) -> int | None:
-        """Records not read yet in all assigned partitions, from cached knowledge; None if unknown.
+        """Records not read yet in all assigned partitions, as the last poll knew it; None if
+        unknown.
 
         Never blocks; may be called from any thread.
         """
@@ -290,7 +298,32 @@ def open_admin(config: KafkaConfig, timeout_s: float) -> Admin:
     return KafkaPythonAdmin(config, timeout_s)
 
 
-# -- what both clients say -------------------------------------------------------------------------
+# -- what both clients need ------------------------------------------------------------------------
+
+
+def within(timeout_s: float, call: Callable[[], _Answer]) -> _Answer:
+    """Runs a call that has no deadline of its own; leaves it behind when it takes too long.
+
+    Raises:
+      TimeoutError: it did not end in time.
+    """
+    outcome: list[tuple[_Answer | None, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((call(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run, name="kafka-call", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if not outcome:
+        raise TimeoutError(f"no answer within {timeout_s:g} s")
+    answer, error = outcome[0]
+    if error is not None:
+        raise error
+    return answer  # type: ignore[return-value]
 
 
 def part_names(partitions: Iterable[Partition]) -> str:

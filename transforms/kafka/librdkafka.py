@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from transforms.errors import (
 from transforms.kafka import config as properties
 from transforms.kafka.client import (
     CLOSE_TIMEOUT_S,
+    FETCH_MAX_WAIT_MS,
     SESSION_TIMEOUT_MS,
     ConsumerConfig,
     Failure,
@@ -38,6 +39,7 @@ from transforms.kafka.client import (
     part_names,
     record_too_large,
     undecodable_header,
+    within,
 )
 from transforms.records import KafkaRecord, TimestampType
 
@@ -45,6 +47,13 @@ _log = logging.getLogger(__name__)
 
 _METADATA_TIMEOUT_S = 2.0
 """Longest that a poll waits for the list of topics, when it looks for new ones."""
+
+_SLICE_S = 0.05
+"""confluent-kafka lets one thread at a time into a consumer, and polls are never interrupted: a
+long one is cut into slices, so that other threads get in between."""
+
+_LAG_INTERVAL_S = 0.5
+"""How often a busy consumer works out its lag."""
 
 _TIMESTAMP_TYPES = (TimestampType.NONE, TimestampType.CREATE_TIME, TimestampType.LOG_APPEND_TIME)
 """Indexed by librdkafka's rd_kafka_timestamp_type_t."""
@@ -86,6 +95,31 @@ _TOO_LARGE = {
 }
 
 
+class _Turns:
+    """Who may call the consumer: other threads before the polling one, which would starve them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._waiting: set[object] = set()
+
+    @contextlib.contextmanager
+    def ask(self) -> Iterator[None]:
+        """For a call; within a callback of the poll it is granted at once."""
+        ticket = object()
+        self._waiting.add(ticket)
+        with self._lock:
+            self._waiting.discard(ticket)
+            yield
+
+    @contextlib.contextmanager
+    def poll(self) -> Iterator[None]:
+        """For a slice of a poll."""
+        while self._waiting:
+            time.sleep(0.0005)
+        with self._lock:
+            yield
+
+
 class LibrdkafkaConsumer:
     """A `Consumer`; see there for what each method promises."""
 
@@ -100,6 +134,7 @@ class LibrdkafkaConsumer:
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 3,
                 "isolation.level": "read_committed",
+                "fetch.wait.max.ms": FETCH_MAX_WAIT_MS,
                 "check.crcs": True,
                 **properties.for_librdkafka(cluster.properties, "consumer"),
                 **_fetch_limits(config.fetch_bytes),
@@ -125,6 +160,9 @@ class LibrdkafkaConsumer:
         self._ends: dict[Partition, int] = {}
         self._broken: dict[Partition, tuple[int, SourceError]] = {}
         self._rebalances = 0
+        self._turns = _Turns()
+        self._lag: int | None = None
+        self._next_lag_s = 0.0
         self._error: Exception | None = None
         self._closed = False
 
@@ -160,7 +198,8 @@ class LibrdkafkaConsumer:
         self._next_metadata_s = now + self._metadata_interval_s
         assert self._pattern is not None
         try:
-            metadata = self._consumer.list_topics(timeout=_METADATA_TIMEOUT_S)
+            with self._turns.ask():
+                metadata = self._consumer.list_topics(timeout=_METADATA_TIMEOUT_S)
         except KafkaException as error:
             _log.warning("list topics: %s; asked again later", _reason(error))
             self._next_metadata_s = now + min(1.0, self._metadata_interval_s)
@@ -198,12 +237,13 @@ class LibrdkafkaConsumer:
         gone = [part for part in self._starts if part not in positions]
         new = {part: at for part, at in positions.items() if part not in self._starts}
         try:
-            if gone:
-                self._consumer.incremental_unassign([TopicPartition(*part) for part in gone])
-            if new:
-                self._consumer.incremental_assign(
-                    [TopicPartition(*part, at) for part, at in new.items()]
-                )
+            with self._turns.ask():
+                if gone:
+                    self._consumer.incremental_unassign([TopicPartition(*part) for part in gone])
+                if new:
+                    self._consumer.incremental_assign(
+                        [TopicPartition(*part, at) for part, at in new.items()]
+                    )
         except KafkaException as error:
             raise SourceError(f"assign {part_names([*gone, *new])}: {_reason(error)}") from error
         self._starts = {part: at for part, at in self._starts.items() if part in positions} | new
@@ -219,18 +259,27 @@ class LibrdkafkaConsumer:
         if self._pattern is not None:
             self._look_for_topics()
         while True:
-            first = self._consumer.poll(max(0.0, deadline - time.monotonic()))
-            messages = [] if first is None else [first]
-            if first is not None and max_records > 1:
-                rebalances = self._rebalances
-                rest = self._consumer.consume(max_records - 1, 0)
-                # A rebalance in between took away what `first` belongs to; the rest is newer.
-                messages = messages + rest if rebalances == self._rebalances else rest
-            records = self._records(messages)
+            left = deadline - time.monotonic()
+            with self._turns.poll():
+                messages = self._take(max(0.0, min(left, _SLICE_S)), max_records)
+                records = self._records(messages)
+                self._work_out_lag(idle=not records)
             if self._error is not None or not records:
                 self._raise_pending()
-            if records or first is None:
+            if records or (not messages and left <= _SLICE_S):
                 return records
+
+    def _take(self, timeout_s: float, max_messages: int) -> list[Message]:
+        """What is there; waits for the first one only (`consume` would wait for all)."""
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        if max_messages == 1:
+            return [first]
+        rebalances = self._rebalances
+        rest = self._consumer.consume(max_messages - 1, 0)
+        # A rebalance in between took away what `first` belongs to; the rest is newer.
+        return [first, *rest] if rebalances == self._rebalances else rest
 
     def _records(self, messages: list[Message]) -> list[KafkaRecord]:
         """Turns messages into records, as far as each partition can be read."""
@@ -313,21 +362,37 @@ class LibrdkafkaConsumer:
 
     def _begin(self, positions: Offsets) -> None:
         self._starts = dict(positions)
-        self._consumer.assign([TopicPartition(*part, at) for part, at in positions.items()])
+        with self._turns.ask():
+            self._consumer.assign([TopicPartition(*part, at) for part, at in positions.items()])
 
     def positions(self) -> dict[Partition, int]:
-        starts, ends, broken = dict(self._starts), dict(self._ends), dict(self._broken)
-        try:
+        starts = self._starts
+        with self._turns.ask():
             consumed = self._consumer.position([TopicPartition(*part) for part in starts])
-        except (KafkaException, RuntimeError):  # RuntimeError: closed meanwhile
-            return {}
         reached = {(part.topic, part.partition): part.offset for part in consumed}
-        return {
-            part: broken[part][0]
-            if part in broken
-            else max(reached[part] if reached[part] >= 0 else start, ends.get(part, 0))
-            for part, start in starts.items()
-        }
+        found = {}
+        for part, start in starts.items():
+            if part in self._broken:
+                found[part] = self._broken[part][0]
+            else:
+                found[part] = max(
+                    reached[part] if reached[part] >= 0 else start, self._ends.get(part, 0)
+                )
+        return found
+
+    def _work_out_lag(self, idle: bool) -> None:
+        now = time.monotonic()
+        if not idle and now < self._next_lag_s:
+            return
+        self._next_lag_s = now + _LAG_INTERVAL_S
+        total = 0
+        for part, position in self.positions().items():
+            marks = self._consumer.get_watermark_offsets(TopicPartition(*part), cached=True)
+            if marks is None or marks[1] < 0:
+                self._lag = None
+                return
+            total += max(0, marks[1] - position)
+        self._lag = total
 
     # -- asking
 
@@ -336,7 +401,8 @@ class LibrdkafkaConsumer:
         if not asked:
             return {}
         try:
-            answer = self._consumer.committed(asked, timeout=self._timeout_s)
+            with self._turns.ask():
+                answer = self._consumer.committed(asked, timeout=self._timeout_s)
         except KafkaException as error:
             raise SourceError(f"read committed offsets: {_reason(error)}") from error
         for part in answer:
@@ -351,14 +417,14 @@ class LibrdkafkaConsumer:
             return
         asked = [TopicPartition(*part, offset) for part, offset in offsets.items()]
         try:
-            # Without a coordinator librdkafka's own call would wait for 45 s and more.
-            answer = _within(
-                self._timeout_s,
-                lambda: self._consumer.commit(offsets=asked, asynchronous=False),
-            )
-        except (KafkaException, TimeoutError) as error:
+            with self._turns.ask():
+                # Without a coordinator a commit takes 45 s to fail; this asks for it first, with a
+                # deadline.
+                self._consumer.committed(asked[:1], timeout=self._timeout_s)
+                answer = self._consumer.commit(offsets=asked, asynchronous=False)
+        except KafkaException as error:
             raise CommitError(f"commit {part_names(offsets)}: {_reason(error)}") from error
-        for part in answer or ():
+        for part in answer:
             if part.error is not None:
                 raise CommitError(f"commit {part.topic}/{part.partition}: {part.error.str()}")
 
@@ -366,9 +432,10 @@ class LibrdkafkaConsumer:
         found = {}
         for part in partitions:
             try:
-                found[part] = self._consumer.get_watermark_offsets(
-                    TopicPartition(*part), timeout=self._timeout_s
-                )
+                with self._turns.ask():
+                    found[part] = self._consumer.get_watermark_offsets(
+                        TopicPartition(*part), timeout=self._timeout_s
+                    )
             except KafkaException as error:
                 raise SourceError(
                     f"read offsets of {part_names([part])}: {_reason(error)}"
@@ -376,20 +443,12 @@ class LibrdkafkaConsumer:
         return found
 
     def lag(self) -> int | None:
-        total = 0
-        for part, position in self.positions().items():
-            try:
-                _, end = self._consumer.get_watermark_offsets(TopicPartition(*part), cached=True)
-            except (KafkaException, RuntimeError):
-                return None
-            if end < 0:
-                return None
-            total += max(0, end - position)
-        return total
+        return self._lag
 
     def partitions(self, topics: Sequence[str]) -> list[Partition]:
         try:
-            known = self._consumer.list_topics(timeout=self._timeout_s).topics
+            with self._turns.ask():
+                known = self._consumer.list_topics(timeout=self._timeout_s).topics
         except KafkaException as error:
             raise SourceError(f"list topics: {_reason(error)}") from error
         if topics and topics[0].startswith("^"):
@@ -407,7 +466,7 @@ class LibrdkafkaConsumer:
         self._listener = None
         self._starts, self._ends = {}, {}
         with contextlib.suppress(TimeoutError):
-            _within(CLOSE_TIMEOUT_S, self._consumer.close)
+            within(CLOSE_TIMEOUT_S, self._consumer.close)
 
     def _on_error(self, error: KafkaError) -> None:
         """Client-wide errors; those of a partition come as messages."""
@@ -510,7 +569,7 @@ class LibrdkafkaProducer:
         self._closed = True
         self._producer.purge()
         with contextlib.suppress(TimeoutError):
-            _within(CLOSE_TIMEOUT_S, self._producer.close)
+            within(CLOSE_TIMEOUT_S, self._producer.close)
         self._failures = []
 
     def _on_failed(self, record: KafkaRecord, error: KafkaError, _: Message | None) -> None:
@@ -611,24 +670,3 @@ def _unwritable_timestamp(record: KafkaRecord) -> RefusedError:
 def _reason(error: Exception) -> str:
     cause = error.args[0] if error.args else error
     return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)
-
-
-def _within(timeout_s: float, call: Callable[[], Any]) -> Any:
-    """Runs a call that has no deadline of its own; leaves it behind when it takes too long."""
-    outcome: list[tuple[Any, BaseException | None]] = []
-
-    def run() -> None:
-        try:
-            outcome.append((call(), None))
-        except BaseException as error:
-            outcome.append((None, error))
-
-    thread = threading.Thread(target=run, name="librdkafka-call", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if not outcome:
-        raise TimeoutError(f"no answer within {timeout_s:g} s")
-    value, error = outcome[0]
-    if error is not None:
-        raise error
-    return value

@@ -67,6 +67,7 @@ _ROLES = {
     "publish": "roles/pubsub.publisher",
     "pull": "roles/pubsub.subscriber",
     "seek": "roles/pubsub.editor",
+    "create": "roles/pubsub.editor",
     "look at": "roles/pubsub.viewer",
 }
 
@@ -311,6 +312,22 @@ class PubsubAdmin:
             found.enable_message_ordering,
             found.detached,
         )
+
+    def create_topic(self, name: str) -> None:
+        """Creates `projects/P/topics/T`."""
+        self._call("create", name, self._publisher.create_topic, types.Topic(name=name))
+
+    def create_subscription(
+        self, name: str, topic: str, ack_deadline_s: int = 10, ordered: bool = False
+    ) -> None:
+        """Creates `projects/P/subscriptions/S` on a topic."""
+        request = types.Subscription(
+            name=name,
+            topic=topic,
+            ack_deadline_seconds=ack_deadline_s,
+            enable_message_ordering=ordered,
+        )
+        self._call("create", name, self._subscriber.create_subscription, request)
 
     def seek(
         self, subscription: str, timestamp_ms: int | None = None, snapshot: str | None = None

@@ -1,0 +1,189 @@
+"""What a person sees of a run, all on standard error: log lines, a live line, a last line."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from pipelines import report
+from pipelines.options import Options
+from pipelines.progress import Meter
+from transforms.errors import TransferError
+from transforms.registry import Bridge
+
+_log = logging.getLogger(__name__)
+
+DEMO = "DEMO "
+"""What every line of a demo begins with."""
+
+LIVE_PERIOD_S = 0.25
+LOG_PERIOD_S = 10.0
+_JOIN_S = 0.2
+
+_OURS = ("pipelines", "transforms", "__main__")
+
+
+class _Formatter(logging.Formatter):
+    """`time level text`, one line a record; tracebacks only in debug. Foreign loggers are named."""
+
+    def __init__(self, debug: bool, prefix: str) -> None:
+        super().__init__(datefmt="%Y-%m-%d %H:%M:%S")
+        self._debug = debug
+        self.prefix = prefix
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if self._debug or record.name.partition(".")[0] not in _OURS:
+            text = f"{record.name}: {text}"
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            text += ": " + "".join(traceback.format_exception_only(error)).strip().split("\n")[-1]
+        lines = [f"{self.formatTime(record, self.datefmt)} {record.levelname} " + _one_line(text)]
+        if record.exc_info and self._debug:
+            lines += self.formatException(record.exc_info).splitlines()
+        return "\n".join(self.prefix + line for line in lines)
+
+
+class _Handler(logging.Handler):
+    """Writes above the live line while there is one, else plainly to standard error."""
+
+    prefix = ""
+    console: Console | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.write(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+    def write(self, text: str) -> None:
+        if self.console is not None:
+            self.console.print(Text(text), soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+_handler = _Handler()
+
+
+def configure_logging(debug: bool, demo: bool) -> None:
+    """Ours from INFO on, everybody else's from WARNING on; in debug all.
+
+    Args:
+      demo: every line begins with DEMO.
+    """
+    _handler.prefix = DEMO if demo else ""
+    _handler.setFormatter(_Formatter(debug, _handler.prefix))
+    root = logging.getLogger()
+    if _handler not in root.handlers:
+        root.addHandler(_handler)
+    root.setLevel(logging.DEBUG if debug else logging.WARNING)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.WARNING if debug else logging.ERROR)
+    # gRPC's core does not log through Python.
+    os.environ.setdefault("GRPC_VERBOSITY", "INFO" if debug else "NONE")
+
+
+def say(text: str) -> None:
+    """One plain line, without time and level."""
+    _handler.write(_handler.prefix + text)
+
+
+def write_now(text: str) -> None:
+    """One plain line, written without any lock, so that a signal handler may."""
+    erase = "\r\x1b[2K" if _handler.console is not None else ""
+    os.write(2, f"{erase}{_handler.prefix}{text}\n".encode())
+
+
+@contextlib.contextmanager
+def progress(bridge: Bridge, options: Options) -> Iterator[Meter]:
+    """Shows how the transfer gets on, as `options.progress` says, and measures its time."""
+    meter = Meter(bridge, options.pipeline)
+    on_terminal = sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb")
+    live = on_terminal if options.progress is None else options.progress
+    with contextlib.ExitStack() as stack:
+        if live:
+            stack.enter_context(_live_line(meter))
+        elif options.progress is None:
+            stack.enter_context(_log_lines(meter))
+        try:
+            yield meter
+        finally:
+            meter.stop()
+
+
+def summary(bridge: Bridge, options: Options, seconds: float) -> None:
+    """Writes the report, if one is asked for, and the last line.
+
+    A report that cannot be written is the run's failure, unless it has one already.
+    """
+    if options.report is not None:
+        try:
+            report.write(options.report, report.content(bridge, seconds))
+        except OSError as error:
+            _log.error("write --report %s: %s", options.report, error.strerror)
+            bridge.fail(TransferError(f"write --report {options.report}: {error.strerror}"))
+    level = logging.INFO if bridge.failure is None else logging.ERROR
+    _log.log(level, "%s", report.last_line(bridge, options.pipeline, seconds))
+
+
+@contextlib.contextmanager
+def _live_line(meter: Meter) -> Iterator[None]:
+    console = Console(stderr=True, force_terminal=True, highlight=False)
+    prefix = _handler.prefix
+    # The text is made outside rich's locks: `lag` waits for a source that is connecting, which
+    # may itself log, through the same console.
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+
+        def show() -> None:
+            line = prefix + meter.line(console.width - len(prefix))
+            live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+        _handler.console = console
+        try:
+            with _repeating(show, LIVE_PERIOD_S):
+                yield
+        finally:
+            _handler.console = None
+
+
+@contextlib.contextmanager
+def _log_lines(meter: Meter) -> Iterator[None]:
+    def show() -> None:
+        _log.info("%s", meter.line())
+
+    with _repeating(show, LOG_PERIOD_S):
+        yield
+
+
+@contextlib.contextmanager
+def _repeating(action: Callable[[], None], period_s: float) -> Iterator[None]:
+    """Calls `action` each period in a thread that ends with the context."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(period_s):
+            action()
+
+    thread = threading.Thread(target=run, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(_JOIN_S)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,109 @@
+"""How a run gets on, as one line of text made from the bridge's counts. No terminal, no threads."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipelines.flags import PS_TO_KAFKA, Pipeline
+from transforms.control import Clock
+from transforms.registry import Bridge
+
+WINDOW_S = 5.0
+"""A rate is taken over so long, or since the line before where that was longer ago."""
+
+
+class _Sample(NamedTuple):
+    at: float
+    delivered: int
+    payload_bytes: int
+
+
+class Part(NamedTuple):
+    """A piece of the line; where the line is too long, the highest `dispensable` goes first."""
+
+    text: str
+    dispensable: int = 0
+
+
+class Meter:
+    """Reads the counts of one bridge; the time begins when it is made.
+
+    Args:
+      clock: seconds that only grow.
+    """
+
+    def __init__(self, bridge: Bridge, pipeline: Pipeline, clock: Clock = time.monotonic) -> None:
+        self._bridge = bridge
+        self._pipeline = pipeline
+        self._clock = clock
+        self._began = clock()
+        self._stopped: float | None = None
+        self._samples = deque([_Sample(self._began, 0, 0)])
+
+    def stop(self) -> None:
+        """The transfer is over: `seconds` stands still."""
+        self._stopped = self._clock()
+
+    @property
+    def seconds(self) -> float:
+        """Since the transfer began, until now or until it stopped."""
+        return (self._clock() if self._stopped is None else self._stopped) - self._began
+
+    def line(self, width: int | None = None) -> str:
+        """Direction, state, rates over the last seconds, totals, what is left to do, time.
+
+        Args:
+          width: columns; what matters least is left out until the line fits, if it can.
+        """
+        control, totals = self._bridge.control, self._bridge.counts.totals()
+        rate, bytes_rate = self._rates(totals["delivered"], totals["bytes"])
+        state = "draining" if control.stop_reason or control.exhausted else "running"
+        dead = totals["dead_lettered"]
+        return fit(
+            [
+                Part(f"{self._pipeline} {state}"),
+                Part(f"{rate:,.0f} msg/s"),
+                Part(f"{bytes_rate / 1e6:,.1f} MB/s", dispensable=1),
+                Part(f"read {totals['read']:,}", dispensable=3),
+                Part(f"delivered {totals['delivered']:,}"),
+                Part(self._left(totals)),
+                Part(f"dead letters {dead:,}", dispensable=0 if dead else 4),
+                Part(str(datetime.timedelta(seconds=int(self.seconds))), dispensable=2),
+            ],
+            width,
+        )
+
+    def _rates(self, delivered: int, payload_bytes: int) -> tuple[float, float]:
+        """Messages and bytes a second."""
+        now = _Sample(self._clock(), delivered, payload_bytes)
+        self._samples.append(now)
+        while len(self._samples) > 2 and self._samples[1].at <= now.at - WINDOW_S:
+            self._samples.popleft()
+        then = self._samples[0]
+        seconds = max(now.at - then.at, 0.001)
+        return (
+            (now.delivered - then.delivered) / seconds,
+            (now.payload_bytes - then.payload_bytes) / seconds,
+        )
+
+    def _left(self, totals: dict[str, int]) -> str:
+        """Kafka's lag; Pub/Sub tells no backlog, so there what is read and not yet confirmed."""
+        if self._pipeline == PS_TO_KAFKA:
+            done = totals["delivered"] + totals["dead_lettered"] + totals["released"]
+            return f"in flight {max(0, totals['read'] - done):,}"
+        lag = self._bridge.lag()
+        return "lag unknown" if lag is None else f"lag {lag:,}"
+
+
+def fit(parts: Sequence[Part], width: int | None) -> str:
+    """Joins the parts, without the most dispensable ones where they would pass `width`."""
+    while True:
+        line = "  ".join(part.text for part in parts)
+        worst = max(part.dispensable for part in parts)
+        if width is None or len(line) <= width or not worst:
+            return line
+        parts = [part for part in parts if part.dispensable < worst]

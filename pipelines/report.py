@@ -1,0 +1,88 @@
+"""What a run has done: the last line for people, and `--report` for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pipelines.flags import PS_TO_KAFKA, Pipeline
+from transforms.registry import Bridge
+
+FIELDS = (
+    "read",
+    "delivered",
+    "dead_lettered",
+    "redelivered",
+    "redelivery_expected",
+    "released",
+    "fields_dropped",
+    "commit_failures",
+)
+"""The counters in a report; their meaning is in `transforms.metrics.COUNTERS`."""
+
+
+def content(bridge: Bridge, seconds: float) -> dict[str, Any]:
+    """The report: counters, seconds, the first and last offset of each partition, an error."""
+    totals = bridge.counts.totals()
+    offsets: dict[str, dict[str, dict[str, int]]] = {}
+    for name, found in (("first", bridge.first_offsets), ("last", bridge.last_offsets)):
+        for (topic, partition), offset in sorted(found.items()):
+            offsets.setdefault(topic, {}).setdefault(str(partition), {})[name] = offset
+    report: dict[str, Any] = {field: totals[field] for field in FIELDS}
+    report |= {"seconds": round(seconds, 3), "offsets": offsets}
+    if bridge.failure is not None:
+        report["error"] = " ".join(str(bridge.failure).split())
+    return report
+
+
+def write(path: Path, report: dict[str, Any]) -> None:
+    """Writes a report, so that a reader sees the old file or the whole new one.
+
+    Raises:
+      OSError: it cannot be written; the old file is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def last_line(bridge: Bridge, pipeline: Pipeline, seconds: float) -> str:
+    """Why the run stopped, what became of what it had read, and how fast it was."""
+    totals = bridge.counts.totals()
+    delivered = totals["delivered"]
+    figures = [
+        f"read {totals['read']:,}",
+        f"delivered {delivered:,}",
+        f"redelivered {totals['redelivered']:,}",
+    ]
+    if totals["dead_lettered"]:
+        figures.append(f"dead letters {totals['dead_lettered']:,}")
+    return (
+        f"{pipeline} {_why(bridge)}; {_outcome(totals, pipeline)}: {', '.join(figures)} "
+        f"in {seconds:,.1f} s, {delivered / max(seconds, 0.001):,.0f} msg/s"
+    )
+
+
+def _why(bridge: Bridge) -> str:
+    if bridge.failure is not None:
+        return "failed"
+    reason = bridge.control.stop_reason
+    return f"stopped ({reason})" if reason else "ended"
+
+
+def _outcome(totals: dict[str, int], pipeline: Pipeline) -> str:
+    """What a drain did."""
+    done = "acknowledged" if pipeline == PS_TO_KAFKA else "committed"
+    open_ = max(0, totals["read"] - totals["delivered"] - totals["dead_lettered"])
+    if totals["commit_failures"]:
+        return f"some of it is not {done} and comes again"
+    if open_:
+        return f"{open_:,} messages given back, they come again"
+    if not totals["read"]:
+        return "there was nothing to deliver"
+    return f"all that was read is delivered and {done}"

@@ -1,0 +1,29 @@
+"""Fixtures of all tests: one embedded stack for the whole run, names of one's own for each test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """A real Kafka and the Pub/Sub emulator; fails where they cannot be had."""
+    from pipelines.local.stack import EmbeddedStack
+
+    with EmbeddedStack() as running:
+        before = os.environ.get("PUBSUB_EMULATOR_HOST")
+        os.environ["PUBSUB_EMULATOR_HOST"] = running.pubsub_emulator_host
+        yield running
+        if before is None:
+            del os.environ["PUBSUB_EMULATOR_HOST"]
+        else:
+            os.environ["PUBSUB_EMULATOR_HOST"] = before
+
+
+@pytest.fixture
+def unique(request) -> str:
+    """A name that no other test uses: `killed-3f2a9c1e`."""
+    return f"{request.node.name.split('[')[0].removeprefix('test_')[:40]}-{uuid.uuid4().hex[:8]}"

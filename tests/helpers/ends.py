@@ -1,0 +1,195 @@
+"""Both ends of a bridge, for tests: make topics, send, receive, and run the bridge beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from transforms.kafka.client import (
+    ConsumerConfig,
+    KafkaConfig,
+    Partition,
+    ProducerConfig,
+    open_admin,
+    open_consumer,
+    open_producer,
+)
+from transforms.pubsub import client as pubsub
+from transforms.records import KafkaRecord, PubsubRecord
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "projects/test"
+DEADLINE_S = 60.0
+
+
+def until(condition, what: str, deadline_s: float = DEADLINE_S):
+    """Waits until a condition holds, and returns its result; fails by name if it never does."""
+    ends = time.monotonic() + deadline_s
+    while not (found := condition()):
+        if time.monotonic() > ends:
+            raise AssertionError(f"not within {deadline_s:g} s: {what}")
+        time.sleep(0.02)
+    return found
+
+
+class Kafka:
+    """A real broker's topics, read and written past the bridge."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.config = KafkaConfig(bootstrap_servers)
+        self.admin = open_admin(self.config, 20)
+        self.producer = open_producer(
+            self.config, ProducerConfig(max_message_bytes=11_000_000, buffer_bytes=200_000_000)
+        )
+
+    def create(self, topic: str, partitions: int = 1) -> str:
+        self.admin.create_topic(topic, partitions, 1)
+        return topic
+
+    def send(self, records: Iterable[KafkaRecord]) -> None:
+        for record in records:
+            self.producer.produce(record)
+        assert self.producer.flush(60) == []
+
+    def receive(self, topic: str, count: int | None = None) -> list[KafkaRecord]:
+        """All records of a topic, to its present end; waits until there are `count`."""
+        partitions = self.admin.partitions([topic])
+        ends: dict[Partition, int] = {}
+
+        def complete() -> bool:
+            ends.update(self.admin.end_offsets(partitions))
+            return count is None or sum(ends.values()) >= count
+
+        until(complete, f"{count} records in {topic}")
+        consumer = open_consumer(self.config, ConsumerConfig(f"reader-{topic}"))
+        records: list[KafkaRecord] = []
+
+        def read() -> bool:
+            records.extend(consumer.poll(0.5, 1000))
+            return len(records) >= sum(ends.values())
+
+        try:
+            consumer.assign(dict.fromkeys(partitions, 0))
+            until(read, f"all of {topic}")
+            return records
+        finally:
+            consumer.close()
+
+    def size(self, topic: str) -> int:
+        return sum(self.admin.end_offsets(self.admin.partitions([topic])).values())
+
+    def committed(self, group_id: str) -> int:
+        return sum(self.admin.committed(group_id).values())
+
+    def close(self) -> None:
+        self.producer.close()
+        self.admin.close()
+
+
+class PubSub:
+    """The emulator's topics, read and written past the bridge."""
+
+    def __init__(self) -> None:
+        self.admin = pubsub.open_admin(10)
+
+    def create(self, name: str, ordered: bool = False) -> tuple[str, str]:
+        """(topic, subscription)"""
+        topic, subscription = f"{PROJECT}/topics/{name}", f"{PROJECT}/subscriptions/{name}"
+        self.admin.create_topic(topic)
+        self.admin.create_subscription(subscription, topic, ordered=ordered)
+        return topic, subscription
+
+    def send(self, topic: str, messages: Sequence[PubsubRecord]) -> None:
+        publisher = pubsub.Publisher(topic, 60)
+        batch, size = [], 0
+        for message in messages:
+            if batch and (len(batch) == 1000 or size + len(message.data) > 5_000_000):
+                publisher.publish(batch)
+                batch, size = [], 0
+            batch.append(pubsub.to_proto(message))
+            size += len(message.data)
+        publisher.publish(batch)
+        publisher.close()
+
+    def receive(self, subscription: str, count: int) -> list[PubsubRecord]:
+        """Pulls and acknowledges until `count` have come, then until one pull is empty."""
+        subscriber = pubsub.Subscriber(subscription)
+        messages: list[PubsubRecord] = []
+
+        def pull() -> bool:
+            received = subscriber.pull(1000, 5.0 if len(messages) < count else 0.5)
+            if received:
+                subscriber.acknowledge([r.ack_id for r in received], 10)
+                messages.extend(r.record for r in received)
+            return not received and len(messages) >= count
+
+        try:
+            until(pull, f"{count} messages from {subscription}")
+        finally:
+            subscriber.close()
+        return messages
+
+    def close(self) -> None:
+        self.admin.close()
+
+
+class Bridge:
+    """A bridge as its users run it: a process of its own.
+
+    Args:
+      folder: takes the report and what the process prints.
+      env: added to the environment; says where both services are.
+    """
+
+    def __init__(self, pipeline: str, folder: Path, env: dict[str, str], *flags: str) -> None:
+        number = len(list(folder.glob("*.log")))
+        self._report = folder / f"{number}-{pipeline}.json"
+        self._log = folder / f"{number}-{pipeline}.log"
+        command = [
+            sys.executable,
+            "-m",
+            f"pipelines.{pipeline}",
+            f"--report={self._report}",
+            *flags,
+        ]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **env}, stdout=log, stderr=log
+            )
+
+    def wait(self, deadline_s: float = 120) -> dict:
+        """Waits until it ends with exit status 0; returns its report."""
+        status = self.process.wait(deadline_s)
+        assert status == 0, f"exit status {status}:\n{self.output}"
+        return self.report
+
+    def stop(self, number: int = signal.SIGTERM) -> dict:
+        """Asks it to stop gracefully; returns its report."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def kill(self) -> None:
+        """SIGKILL, from outside, wherever it is."""
+        self.process.kill()
+        self.process.wait(10)
+
+    @property
+    def report(self) -> dict:
+        return json.loads(self._report.read_text())
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def __enter__(self) -> Bridge:
+        return self
+
+    def __exit__(self, *_error) -> None:
+        if self.process.poll() is None:
+            self.kill()

@@ -1,0 +1,41 @@
+"""The two ends, on the embedded stack."""
+
+from __future__ import annotations
+
+import pytest
+from ends import Bridge, Kafka, PubSub
+
+
+@pytest.fixture(scope="session")
+def kafka(stack):
+    ends = Kafka(stack.bootstrap_servers)
+    yield ends
+    ends.close()
+
+
+@pytest.fixture(scope="session")
+def pubsub(stack):
+    ends = PubSub()
+    yield ends
+    ends.close()
+
+
+@pytest.fixture
+def run_bridge(stack, tmp_path):
+    """Starts a bridge process; those that still run at the end of the test are killed."""
+    running: list[Bridge] = []
+
+    def start(pipeline: str, *flags: str) -> Bridge:
+        running.append(Bridge(pipeline, tmp_path, stack.env(), *flags))
+        return running[-1]
+
+    yield start
+    for bridge in running:
+        with bridge:
+            pass
+
+
+@pytest.fixture(params=["librdkafka", "kafka-python"])
+def client(request) -> str:
+    """Either Kafka client."""
+    return f"--kafka_client={request.param}"

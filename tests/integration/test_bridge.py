@@ -1,0 +1,378 @@
+"""The bridge as a process, both ways: nothing lost, nothing changed; restarts go on where it was."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import subprocess
+import time
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+import fastavro
+import pytest
+from ends import Bridge, until
+from slow_pubsub import SlowPubSub
+
+from transforms.records import KafkaRecord, PubsubRecord
+
+ALERTS = Path(__file__).parents[3] / "shared" / "data" / "alerts"
+
+
+def alert_packets() -> list[bytes]:
+    """Real packets where they are at hand, else those that the project makes."""
+    packets = [path.read_bytes() for path in sorted(ALERTS.glob("*.avro"))]
+    if packets:
+        return packets
+    from pipelines.alerts import alert
+
+    return [alert(number) for number in range(4)]
+
+
+def mixed_payloads(count: int) -> list[bytes]:
+    """0 B to 1 MB, no two alike apart from the empty ones, each at a random place."""
+    rng = random.Random(count)
+    sizes = [1_000_000] * 20 + [74_000] * 200 + [0] * 50 + [1] * 50
+    sizes += [1_000] * (count - len(sizes) - 4)
+    payloads = [rng.randbytes(size) for size in sizes] + (alert_packets() * 4)[:4]
+    rng.shuffle(payloads)
+    return payloads
+
+
+def digests(payloads) -> Counter:
+    return Counter(sha256(payload or b"").digest() for payload in payloads)
+
+
+def fields(record: KafkaRecord) -> tuple:
+    return record.key, record.value
+
+
+def keys(count: int) -> list[bytes | None]:
+    """Null, binary and text keys."""
+    rng = random.Random(1)
+    return [rng.choice([None, rng.randbytes(16), b"key-%d" % (n % 50)]) for n in range(count)]
+
+
+# -- nothing changed ---------------------------------------------------------------------------
+
+
+def test_20000_mixed_messages_reach_kafka_with_identical_bytes(
+    kafka, pubsub, run_bridge, client, unique
+):
+    topic, subscription = pubsub.create(unique)
+    kafka.create(unique, 4)
+    payloads = mixed_payloads(20_000)
+    pubsub.send(topic, [PubsubRecord(data, {"n": str(n)}) for n, data in enumerate(payloads)])
+    report = run_bridge(
+        "ps_to_kafka",
+        f"--subscription={subscription}",
+        f"--kafka_topic={unique}",
+        "--max_messages=20000",
+        client,
+    ).wait()
+    assert (report["read"], report["delivered"]) == (20_000, 20_000)
+    records = kafka.receive(unique, 20_000)
+    assert len(records) == 20_000
+    arrived = {int(dict(record.headers)["n"]): record.value for record in records}
+    assert all(arrived[n] == data for n, data in enumerate(payloads))
+
+
+def test_20000_mixed_records_reach_pubsub_with_identical_bytes(
+    kafka, pubsub, run_bridge, client, unique
+):
+    topic, subscription = pubsub.create(unique)
+    kafka.create(unique, 4)
+    payloads, their_keys = mixed_payloads(20_000), keys(20_000)
+    kafka.send(
+        KafkaRecord(unique, key=key, value=value, headers=(("n", b"%d" % n),))
+        for n, (key, value) in enumerate(zip(their_keys, payloads, strict=True))
+    )
+    report = run_bridge(
+        "kafka_to_ps",
+        f"--kafka_topics={unique}",
+        f"--group_id={unique}",
+        f"--pubsub_topic={topic}",
+        "--max_messages=20000",
+        client,
+    ).wait()
+    assert (report["read"], report["delivered"]) == (20_000, 20_000)
+    messages = pubsub.receive(subscription, 20_000)
+    assert len(messages) == 20_000
+    arrived = {int(message.attributes["n"]): message for message in messages}
+    for n, (key, value) in enumerate(zip(their_keys, payloads, strict=True)):
+        assert arrived[n].data == value
+        if key is not None and key.startswith(b"key-"):
+            assert arrived[n].attributes["key"] == key.decode()
+    assert kafka.committed(unique) == 20_000
+
+
+def test_an_avro_alert_that_went_both_ways_is_still_readable_field_for_field(
+    kafka, pubsub, run_bridge, unique
+):
+    packets = alert_packets()
+    topic, subscription = pubsub.create(f"{unique}-in")
+    back, back_subscription = pubsub.create(f"{unique}-out")
+    kafka.create(unique)
+    pubsub.send(topic, [PubsubRecord(packet) for packet in packets])
+    count = f"--max_messages={len(packets)}"
+    run_bridge(
+        "ps_to_kafka", f"--subscription={subscription}", f"--kafka_topic={unique}", count
+    ).wait()
+    run_bridge(
+        "kafka_to_ps",
+        f"--kafka_topics={unique}",
+        f"--group_id={unique}",
+        f"--pubsub_topic={back}",
+        count,
+    ).wait()
+    returned = pubsub.receive(back_subscription, len(packets))
+
+    def read(payloads) -> list:
+        return sorted(
+            (list(fastavro.reader(io.BytesIO(payload))) for payload in payloads), key=repr
+        )
+
+    assert read(message.data for message in returned) == read(packets)
+
+
+# -- nothing lost: stop, kill, share -------------------------------------------------------------
+
+
+class ToKafka:
+    """ps_to_kafka with 4,000 messages waiting."""
+
+    pipeline = "ps_to_kafka"
+    count = 4_000
+
+    def __init__(self, kafka, pubsub, unique) -> None:
+        self._kafka, self._topic = kafka, kafka.create(unique, 4)
+        topic, self._subscription = pubsub.create(unique)
+        self.payloads = [b"%d-" % n + bytes(1_000) for n in range(self.count)]
+        pubsub.send(topic, [PubsubRecord(payload) for payload in self.payloads])
+        self.flags = [f"--subscription={self._subscription}", f"--kafka_topic={unique}"]
+
+    def delivered(self) -> int:
+        return self._kafka.size(self._topic)
+
+    def arrived(self) -> Counter:
+        return digests(record.value for record in self._kafka.receive(self._topic))
+
+
+class ToPubSub:
+    """kafka_to_ps with 4,000 records waiting."""
+
+    pipeline = "kafka_to_ps"
+    count = 4_000
+
+    def __init__(self, kafka, pubsub, unique) -> None:
+        self._pubsub, self._kafka, self.topic = pubsub, kafka, kafka.create(unique, 4)
+        topic, self._subscription = pubsub.create(unique)
+        self.payloads = [b"%d-" % n + bytes(1_000) for n in range(self.count)]
+        kafka.send(KafkaRecord(unique, value=payload) for payload in self.payloads)
+        self.group = unique
+        self.flags = [
+            f"--kafka_topics={unique}",
+            f"--group_id={unique}",
+            f"--pubsub_topic={topic}",
+        ]
+        self._messages: list[PubsubRecord] = []
+
+    def delivered(self) -> int:
+        self._messages += self._pubsub.receive(self._subscription, 0)
+        return len(self._messages)
+
+    def arrived(self) -> Counter:
+        self.delivered()
+        return digests(message.data for message in self._messages)
+
+
+@pytest.fixture(params=[ToKafka, ToPubSub], ids=["ps_to_kafka", "kafka_to_ps"])
+def transfer(request, kafka, pubsub, unique):
+    return request.param(kafka, pubsub, unique)
+
+
+def test_stopped_by_sigterm_in_mid_stream_the_next_run_continues_without_gap_or_duplicate(
+    transfer, run_bridge, client
+):
+    first = run_bridge(transfer.pipeline, *transfer.flags, "--max_rate=1000", client)
+    until(lambda: transfer.delivered() > 500, "500 delivered")
+    report = first.stop()
+    assert 500 <= report["delivered"] < transfer.count, "the stop was not in mid-stream"
+    assert "SIGTERM" in first.output
+    second = run_bridge(transfer.pipeline, *transfer.flags, "--idle_seconds=5", client).wait()
+    assert report["delivered"] + second["delivered"] == transfer.count
+    assert transfer.arrived() == digests(transfer.payloads)
+
+
+def test_killed_while_the_destination_is_ahead_of_the_commit_loses_nothing(
+    transfer, run_bridge, client
+):
+    first = run_bridge(
+        transfer.pipeline, *transfer.flags, "--max_rate=1000", "--commit_interval_s=600", client
+    )
+    until(lambda: transfer.delivered() > 500, "500 delivered, none of them committed")
+    first.kill()
+    ahead = transfer.delivered()
+    second = run_bridge(transfer.pipeline, *transfer.flags, "--idle_seconds=15", client).wait()
+    arrived = transfer.arrived()
+    assert arrived.keys() == digests(transfer.payloads).keys()
+    assert second["delivered"] == transfer.count, "what was not committed is delivered again"
+    assert arrived.total() == transfer.count + ahead
+
+
+def test_two_bridges_share_the_work_and_lose_nothing(transfer, run_bridge, client):
+    flags = [*transfer.flags, "--max_rate=300", "--idle_seconds=5", client]
+    both = [run_bridge(transfer.pipeline, *flags) for _ in range(2)]
+    reports = [bridge.wait() for bridge in both]
+    assert all(report["delivered"] > 0 for report in reports), "one did all the work"
+    assert transfer.arrived() == digests(transfer.payloads)
+
+
+# -- Kafka's groups --------------------------------------------------------------------------------
+
+
+def test_a_clean_rebalance_duplicates_nothing(kafka, pubsub, run_bridge, unique, client):
+    transfer = ToPubSub(kafka, pubsub, unique)
+    flags = [*transfer.flags, "--max_rate=500", client]
+    first = run_bridge("kafka_to_ps", *flags, "--idle_seconds=5")
+    until(lambda: transfer.delivered() > 300, "the first bridge delivers")
+    second = run_bridge("kafka_to_ps", *flags)
+    until(lambda: "assigned" in second.output, "the second bridge joins")
+    joined = transfer.delivered()
+    until(lambda: transfer.delivered() > joined + 300, "both deliver")
+    left = second.stop()
+    stayed = first.wait()
+    assert left["delivered"] > 0
+    assert left["delivered"] + stayed["delivered"] == transfer.count
+    assert transfer.arrived() == digests(transfer.payloads)
+
+
+def test_a_new_partition_and_a_new_matching_topic_are_picked_up_while_running(
+    kafka, pubsub, run_bridge, unique, client
+):
+    topic, subscription = pubsub.create(unique)
+    first, second = kafka.create(f"{unique}.one"), f"{unique}.two"
+    bridge = run_bridge(
+        "kafka_to_ps",
+        f"--kafka_topics=^{unique}.*",
+        f"--group_id={unique}",
+        f"--pubsub_topic={topic}",
+        "--metadata_interval_s=1",
+        "--start=latest",
+        client,
+    )
+    until(lambda: "assigned" in bridge.output, "the bridge reads")
+    kafka.admin.create_partitions(first, 3)
+    kafka.create(second, 2)
+    kafka.send(KafkaRecord(first, partition=n, value=b"one-%d" % n) for n in range(3))
+    kafka.send(KafkaRecord(second, partition=n, value=b"two-%d" % n) for n in range(2))
+    arrived = {message.data for message in pubsub.receive(subscription, 5)}
+    assert arrived == {b"one-0", b"one-1", b"one-2", b"two-0", b"two-1"}
+    assert bridge.stop()["delivered"] == 5
+
+
+def test_1000_keys_land_where_javas_client_puts_them(kafka, pubsub, run_bridge, unique, client):
+    from java_partitioner import partition_of
+
+    topic, subscription = pubsub.create(unique, ordered=False)
+    kafka.create(unique, 7)
+    pubsub.send(topic, [PubsubRecord(b"x", {"key": f"key-{n}"}) for n in range(1_000)])
+    run_bridge(
+        "ps_to_kafka",
+        f"--subscription={subscription}",
+        f"--kafka_topic={unique}",
+        "--max_messages=1000",
+        client,
+    ).wait()
+    records = kafka.receive(unique, 1_000)
+    assert len({record.key for record in records}) == 1_000
+    assert all(record.partition == partition_of(record.key, 7) for record in records)
+
+
+# -- order, memory, time -----------------------------------------------------------------------
+
+
+def test_5000_messages_of_one_ordering_key_pass_in_order_within_20_seconds(
+    kafka, pubsub, run_bridge, unique
+):
+    topic, subscription = pubsub.create(unique, ordered=True)
+    kafka.create(unique, 3)
+    pubsub.send(topic, [PubsubRecord(b"%d" % n, ordering_key="one") for n in range(5_000)])
+    report = run_bridge(
+        "ps_to_kafka",
+        f"--subscription={subscription}",
+        f"--kafka_topic={unique}",
+        "--max_messages=5000",
+        "--max_seconds=20",
+    ).wait()
+    assert report["delivered"] == 5_000
+    records = kafka.receive(unique, 5_000)
+    assert [int(record.value) for record in records] == list(range(5_000))
+    assert {record.key for record in records} == {b"one"}
+
+
+def test_records_of_one_key_reach_pubsub_in_order(kafka, pubsub, run_bridge, unique):
+    topic, subscription = pubsub.create(unique, ordered=True)
+    kafka.create(unique, 3)
+    kafka.send(KafkaRecord(unique, key=b"key-%d" % (n % 5), value=b"%d" % n) for n in range(3_000))
+    run_bridge(
+        "kafka_to_ps",
+        f"--kafka_topics={unique}",
+        f"--group_id={unique}",
+        f"--pubsub_topic={topic}",
+        "--ordering_key=key",
+        "--max_messages=3000",
+    ).wait()
+    messages = pubsub.receive(subscription, 3_000)
+    for key in range(5):
+        mine = [int(m.data) for m in messages if m.ordering_key == f"key-{key}"]
+        assert mine == list(range(key, 3_000, 5))
+
+
+def resident_bytes(process_id: int) -> int:
+    size = subprocess.run(
+        ["ps", "-o", "rss=", "-p", str(process_id)], capture_output=True, text=True, timeout=10
+    ).stdout
+    return int(size or 0) * 1024
+
+
+@pytest.mark.parametrize("pipeline", [ToKafka, ToPubSub], ids=["ps_to_kafka", "kafka_to_ps"])
+def test_100000_small_messages_keep_the_process_below_500_megabytes(
+    kafka, pubsub, run_bridge, unique, pipeline
+):
+    pipeline = type(pipeline.__name__, (pipeline,), {"count": 100_000})
+    transfer = pipeline(kafka, pubsub, unique)
+    bridge = run_bridge(pipeline.pipeline, *transfer.flags, "--max_messages=100000")
+    largest = 0
+    while bridge.process.poll() is None:
+        largest = max(largest, resident_bytes(bridge.process.pid))
+        time.sleep(0.05)
+    assert bridge.wait()["delivered"] == 100_000
+    assert 50_000_000 < largest < 500_000_000
+
+
+def test_a_slow_destination_holds_the_source_back_and_memory_stays_bounded(
+    kafka, stack, tmp_path, unique
+):
+    limit = 100_000_000
+    kafka.create(unique, 4)
+    payload = os.urandom(74_000)
+    for _ in range(20):
+        kafka.send(KafkaRecord(unique, value=payload) for _ in range(1_000))
+    with SlowPubSub(rate=50) as slow:
+        env = {**stack.env(), "PUBSUB_EMULATOR_HOST": slow.address}
+        with Bridge(
+            "kafka_to_ps",
+            tmp_path,
+            env,
+            f"--kafka_topics={unique}",
+            f"--group_id={unique}",
+            "--pubsub_topic=projects/test/topics/slow",
+            f"--max_in_flight_bytes={limit}",
+        ) as bridge:
+            until(lambda: slow.published > 0, "the first message is published")
+            before = resident_bytes(bridge.process.pid)
+            until(lambda: slow.published > 750, "15 seconds at 50 messages a second")
+            assert resident_bytes(bridge.process.pid) - before < 2 * limit

@@ -1,0 +1,49 @@
+"""The restriction of the Kafka source."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
+
+frontiers = st.builds(
+    Frontier,
+    st.dictionaries(st.tuples(st.text(max_size=20), st.integers(0, 999)), st.integers(0, 2**63)),
+    st.booleans(),
+)
+
+
+@given(frontiers)
+def test_a_checkpoint_decodes_to_the_frontier_that_was_encoded(frontier):
+    assert FrontierCoder().decode(FrontierCoder().encode(frontier)) == frontier
+
+
+def test_a_checkpoint_of_another_version_is_refused():
+    with pytest.raises(ValueError, match="version 2"):
+        FrontierCoder().decode(b'{"v":2}')
+
+
+def test_a_checkpoint_hands_the_rest_on_from_the_last_claim():
+    tracker = FrontierTracker(Frontier({("t", 0): 5}))
+    assert tracker.try_claim({("t", 0): 7, ("t", 1): 1})
+    primary, residual = tracker.try_split(0)
+    assert residual == Frontier({("t", 0): 7, ("t", 1): 1})
+    assert primary.ended
+    assert not tracker.try_claim({("t", 0): 9})
+    assert tracker.check_done()
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.5, 1.0])
+def test_nothing_but_a_checkpoint_splits_a_shard(fraction):
+    assert FrontierTracker(Frontier()).try_split(fraction) is None
+
+
+def test_a_source_that_returns_without_an_end_is_an_error():
+    tracker = FrontierTracker(Frontier())
+    with pytest.raises(ValueError, match="before its frontier had ended"):
+        tracker.check_done()
+    assert tracker.try_claim(None)
+    assert tracker.check_done()
+    assert tracker.try_split(0) is None

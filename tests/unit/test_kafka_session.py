@@ -1,0 +1,257 @@
+"""Who owns a partition and what may be committed, against a consumer that is told what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from transforms.errors import CommitError
+from transforms.kafka.client import ConsumerConfig, KafkaConfig
+from transforms.kafka.frontier import Frontier
+from transforms.kafka.session import KafkaSession, KafkaSourceConfig, Shard
+from transforms.records import KafkaRecord
+from transforms.registry import Bridge, BridgeConfig
+
+P0, P1 = ("t", 0), ("t", 1)
+
+
+class ScriptedConsumer:
+    """A consumer whose polls are what a test has scripted: records, or a rebalance, or both."""
+
+    def __init__(self) -> None:
+        self.script: list = []
+        self.group: dict = {}
+        self.commits: list = []
+        self.seeks: list = []
+        self.assigned: dict = {}
+        self.known = [P0, P1]
+        self.refuse_commits = False
+
+    def subscribe(self, _topics, listener):
+        self.listener = listener
+
+    def assign(self, positions):
+        self.assigned = positions
+
+    def poll(self, _timeout_s, max_records):
+        if not self.script:
+            return []
+        step = self.script.pop(0)
+        return (step() or [])[:max_records] if callable(step) else step[:max_records]
+
+    def seek(self, positions):
+        self.seeks.append(dict(positions))
+
+    def committed(self, partitions):
+        return {p: self.group[p] for p in partitions if p in self.group}
+
+    def commit(self, offsets):
+        if self.refuse_commits:
+            raise CommitError("commit t: refused")
+        self.commits.append(dict(offsets))
+        self.group.update(offsets)
+
+    def watermarks(self, partitions):
+        return dict.fromkeys(partitions, (3, 100))
+
+    def partitions(self, _topics):
+        return self.known
+
+    def lag(self):
+        return None
+
+    def close(self):
+        pass
+
+
+class StuckWriter:
+    clean = False
+
+    def __init__(self, confirms: bool) -> None:
+        self._confirms = confirms
+
+    def flush(self, _timeout_s):
+        if not self._confirms:
+            raise CommitError("not confirmed")
+
+    def close(self):
+        pass
+
+
+def records(partition, first, count):
+    return [KafkaRecord(*partition, offset, value=b"v") for offset in range(first, first + count)]
+
+
+class Fixture:
+    def __init__(self, assignment="group", **config) -> None:
+        self.consumer = ScriptedConsumer()
+        bridge_config = BridgeConfig("test", max_in_flight_bytes=1_000_000)
+        self.bridge = Bridge(bridge_config)
+        self.session = KafkaSession(
+            KafkaSourceConfig(
+                bridge_config,
+                KafkaConfig("x:1"),
+                ConsumerConfig("g"),
+                ("t",),
+                assignment=assignment,
+                **config,
+            ),
+            Shard(0, 1),
+            self.bridge,
+            lambda *_: self.consumer,
+        )
+        self.bridge.session("kafka", lambda: self.session)
+
+    def assign(self, *partitions):
+        self.consumer.script.append(lambda: self.consumer.listener.on_assigned(partitions) and None)
+        self.session.poll()
+
+    def read(self, bundle, batch):
+        self.consumer.script.append(batch)
+        found = self.session.poll()
+        self.session.claim(bundle, found)
+        return found
+
+    @property
+    def counts(self):
+        return {name: n for name, n in self.bridge.counts.totals().items() if n}
+
+
+def test_only_what_is_confirmed_is_committed():
+    f = Fixture()
+    f.consumer.group = {P0: 10, P1: 20}
+    f.assign(P0, P1)
+    bundle = f.session.begin(Frontier())
+    f.read(bundle, records(P0, 10, 5) + records(P1, 20, 2))
+    f.session.poll()
+    assert f.consumer.commits == []
+    bundle.finalize()
+    assert f.consumer.commits == [{P0: 15, P1: 22}]
+    assert f.counts == {"read": 7}
+
+
+def test_a_start_that_nothing_was_committed_for_is_committed_at_once():
+    f = Fixture(start={P0: 50})
+    f.assign(P0, P1)
+    f.session.poll()
+    assert f.consumer.commits == [{P0: 50, P1: 3}]
+
+
+def test_a_clean_revoke_commits_what_the_sinks_confirm_and_releases_nothing():
+    f = Fixture()
+    f.consumer.group = {P0: 10, P1: 20}
+    f.bridge.borrow_writer("w", lambda: StuckWriter(confirms=True))
+    f.assign(P0, P1)
+    bundle = f.session.begin(Frontier())
+    f.read(bundle, records(P0, 10, 5) + records(P1, 20, 5))
+    f.consumer.script.append(lambda: f.consumer.listener.on_revoked([P0]))
+    f.session.poll()
+    assert f.consumer.commits == [{P0: 15}]
+    bundle.finalize()
+    assert f.consumer.commits == [{P0: 15}, {P1: 25}]
+    assert "released" not in f.counts
+
+
+def test_a_revoke_that_the_sinks_do_not_confirm_commits_nothing_and_counts_it_as_released():
+    f = Fixture()
+    f.consumer.group = {P0: 10}
+    f.bridge.borrow_writer("w", lambda: StuckWriter(confirms=False))
+    f.assign(P0)
+    bundle = f.session.begin(Frontier())
+    f.read(bundle, records(P0, 10, 5))
+    f.consumer.script.append(lambda: f.consumer.listener.on_revoked([P0]))
+    f.session.poll()
+    bundle.finalize()
+    assert f.consumer.commits == []
+    assert f.counts["released"] == 5
+
+
+@pytest.mark.parametrize("regained", [False, True])
+def test_a_late_commit_never_rewinds_the_new_owner(regained):
+    f = Fixture()
+    f.consumer.group = {P0: 10}
+    f.assign(P0)
+    bundle = f.session.begin(Frontier())
+    f.read(bundle, records(P0, 10, 5))
+    f.consumer.script.append(lambda: f.consumer.listener.on_lost([P0]))
+    f.session.poll()
+    f.consumer.group = {P0: 2_000}
+    if regained:
+        f.assign(P0)
+    bundle.finalize()
+    f.session.poll()
+    assert f.consumer.commits == []
+    assert f.consumer.group == {P0: 2_000}
+    assert f.counts["released"] == 5
+
+
+def test_records_of_a_partition_revoked_in_the_same_poll_are_not_read():
+    f = Fixture()
+    f.consumer.group = {P0: 10, P1: 20}
+    f.assign(P0, P1)
+
+    def poll():
+        f.consumer.listener.on_revoked([P0])
+        return records(P0, 10, 5) + records(P1, 20, 1)
+
+    f.consumer.script.append(poll)
+    assert [r.partition for r in f.session.poll()] == [1]
+
+
+def test_a_refused_claim_is_read_again():
+    f = Fixture()
+    f.consumer.group = {P0: 10}
+    f.assign(P0)
+    f.consumer.script.append(records(P0, 10, 5))
+    f.session.unclaim(f.session.poll())
+    assert f.consumer.seeks == [{P0: 10}]
+    bundle = f.session.begin(Frontier())
+    assert len(f.read(bundle, records(P0, 10, 5))) == 5
+    assert "redelivered" not in f.counts
+
+
+def test_a_failed_bundle_is_read_again_from_the_committed_offset():
+    f = Fixture()
+    f.consumer.group = {P0: 10}
+    f.assign(P0)
+    done, failed = f.session.begin(Frontier()), f.session.begin(Frontier())
+    f.read(done, records(P0, 10, 5))
+    done.finalize()
+    f.read(failed, records(P0, 15, 5))
+    f.bridge.release()
+    assert f.consumer.seeks == [{P0: 15}]
+    assert f.counts["released"] == 5
+    f.read(f.session.begin(Frontier()), records(P0, 15, 5))
+    assert f.counts["redelivered"] == 5
+
+
+def test_a_commit_that_fails_is_tried_again_and_the_last_one_is_an_error():
+    f = Fixture()
+    f.consumer.group = {P0: 10}
+    f.assign(P0)
+    bundle = f.session.begin(Frontier())
+    f.read(bundle, records(P0, 10, 5))
+    f.consumer.refuse_commits = True
+    bundle.finalize()
+    assert f.counts["commit_failures"] == 1
+    f.bridge.close()
+    assert isinstance(f.bridge.failure, CommitError)
+
+
+def test_without_group_protocol_the_frontier_is_the_truth_and_new_partitions_join():
+    f = Fixture(assignment="shards")
+    f.consumer.group = {P0: 10, P1: 20}
+    f.session.begin(Frontier({P0: 70}))
+    assert f.consumer.assigned == {P0: 70, P1: 20}
+    f.consumer.known = [P0, P1, ("t", 2)]
+    f.session.begin(Frontier({P0: 80, P1: 20}))
+    assert f.consumer.assigned == {P0: 70, P1: 20, ("t", 2): 3}
+    assert f.consumer.seeks == [{P0: 80}]
+
+
+def test_every_partition_belongs_to_exactly_one_shard():
+    partitions = [(topic, n) for topic in ("a", "b", "c") for n in range(45)]
+    for count in (1, 2, 7):
+        shards = [Shard(number, count) for number in range(count)]
+        owners = [[s.number for s in shards if s.owns(p)] for p in partitions]
+        assert all(len(found) == 1 for found in owners)
+        assert {found[0] for found in owners} == set(range(count))

@@ -1,0 +1,171 @@
+"""Administration on kafka-python, whichever client carries the data."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from kafka import (
+    IsolationLevel,
+    KafkaAdminClient,
+    OffsetAndMetadata,
+    OffsetSpec,
+    TopicPartition,
+    errors,
+)
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from transforms.errors import PreflightError
+from transforms.kafka.client import (
+    CLOSE_TIMEOUT_S,
+    KafkaConfig,
+    Offsets,
+    Partition,
+    TopicInfo,
+    part_names,
+    within,
+)
+from transforms.kafka.kafka_python.common import connect, connection, matching, reason, timeout_ms
+
+_Answer = TypeVar("_Answer")
+
+_MAX_MESSAGE_BYTES = "max.message.bytes"
+
+
+class KafkaPythonAdmin:
+    """An `Admin`; see there for what each method promises."""
+
+    def __init__(self, cluster: KafkaConfig, timeout_s: float) -> None:
+        self._servers = cluster.bootstrap_servers
+        self._timeout_s = timeout_s
+        isolation = cluster.properties.get("isolation.level", "read_committed")
+        self._isolation = IsolationLevel.build_from(isolation)
+        self._admin = connect(
+            KafkaAdminClient,
+            {
+                **connection(cluster, "admin", timeout_s),
+                "request_timeout_ms": timeout_ms(timeout_s),
+            },
+            PreflightError,
+        )
+
+    def _ask(self, what: str, call: Callable[[], _Answer]) -> _Answer:
+        try:
+            return within(self._timeout_s, call)
+        except (errors.KafkaError, TimeoutError, ValueError) as error:
+            raise PreflightError(f"{what} on {self._servers}: {reason(error)}") from error
+
+    def _describe(self, topics: Sequence[str]) -> list[dict[str, Any]]:
+        """What the cluster says of the existing ones of these topics, sorted by name."""
+        known = self._ask("list topics", self._admin.describe_topics)
+        found = {topic["name"]: topic for topic in known}
+        if topics and topics[0].startswith("^"):
+            public = [name for name, topic in found.items() if not topic["is_internal"]]
+            return [found[name] for name in matching(public, topics[0])]
+        return [found[name] for name in dict.fromkeys(topics) if name in found]
+
+    def topics(self, topics: Sequence[str]) -> dict[str, TopicInfo]:
+        described = self._describe(topics)
+        if not described:
+            return {}
+        resources = [
+            ConfigResource(ConfigResourceType.TOPIC, topic["name"], [_MAX_MESSAGE_BYTES])
+            for topic in described
+        ]
+        configs = self._ask(
+            "describe topics",
+            lambda: self._admin.describe_configs(resources, config_filter="all"),
+        )["topic"]
+        return {
+            topic["name"]: TopicInfo(
+                topic["name"],
+                len(topic["partitions"]),
+                int(configs[topic["name"]][_MAX_MESSAGE_BYTES]["value"]),
+            )
+            for topic in described
+        }
+
+    def create_topic(self, name: str, partitions: int, replication: int) -> None:
+        def create() -> None:
+            with contextlib.suppress(errors.TopicAlreadyExistsError):
+                self._admin.create_topics(
+                    {name: {"num_partitions": partitions, "replication_factor": replication}},
+                    timeout_ms=timeout_ms(self._timeout_s),
+                )
+            self._admin.wait_for_topics([name], timeout_ms=timeout_ms(self._timeout_s))
+
+        self._ask(f"create topic {name}", create)
+
+    def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        return [
+            (topic["name"], number)
+            for topic in self._describe(topics)
+            for number in sorted(part["partition_index"] for part in topic["partitions"])
+        ]
+
+    def beginning_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return self._offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+
+    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return self._offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+
+    def offsets_for_time(
+        self, partitions: Iterable[Partition], timestamp_ms: int
+    ) -> dict[Partition, int]:
+        asked = list(partitions)
+        ends = self.end_offsets(asked)
+        found = self._offsets(dict.fromkeys(asked, timestamp_ms))
+        return {part: ends[part] if offset < 0 else offset for part, offset in found.items()}
+
+    def _offsets(self, specs: Mapping[Partition, Any]) -> dict[Partition, int]:
+        """Offsets by specification; -1 where a time is after the last record."""
+        if not specs:
+            return {}
+        asked = {TopicPartition(*part): spec for part, spec in specs.items()}
+        answer = self._ask(
+            f"read offsets of {part_names(specs)}",
+            lambda: self._admin.list_partition_offsets(
+                asked, self._isolation, timeout_ms(self._timeout_s)
+            ),
+        )
+        return {(part.topic, part.partition): found.offset for part, found in answer.items()}
+
+    def committed(self, group_id: str) -> dict[Partition, int]:
+        answer = self._ask(
+            f"read committed offsets of group {group_id}",
+            lambda: self._admin.list_group_offsets(group_id),
+        )
+        return {
+            (part.topic, part.partition): found.offset
+            for part, found in answer[group_id].items()
+            if found.offset >= 0
+        }
+
+    def commit(self, group_id: str, offsets: Offsets) -> None:
+        if not offsets:
+            return
+        asked = {
+            TopicPartition(*part): OffsetAndMetadata(offset, "", -1)
+            for part, offset in offsets.items()
+        }
+        what = f"set offsets of group {group_id}"
+        answer = self._ask(what, lambda: self._admin.alter_group_offsets(group_id, asked))
+        for part, error in answer.items():
+            if error is errors.NoError:
+                continue
+            hint = "; stop its members" if error is errors.UnknownMemberIdError else ""
+            raise PreflightError(f"{what}, {part.topic}/{part.partition}: {reason(error())}{hint}")
+
+    def group_members(self, group_id: str) -> list[str]:
+        answer = self._ask(
+            f"describe group {group_id}", lambda: self._admin.describe_groups([group_id])
+        )
+        return [
+            f"{member['client_id']} ({member['client_host']})"
+            for member in answer[group_id]["members"]
+        ]
+
+    def close(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            within(CLOSE_TIMEOUT_S, self._admin.close)

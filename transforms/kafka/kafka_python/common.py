@@ -1,0 +1,111 @@
+"""What the consumer, the producer and the admin client share."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from kafka import errors
+
+from transforms.errors import BridgeError, UsageError
+from transforms.kafka import config as properties
+from transforms.kafka.client import KafkaConfig
+
+_Client = TypeVar("_Client")
+
+
+class _NoRepeats(logging.Filter):
+    """Says once in half a minute what kafka-python says at every attempt to reach a broker."""
+
+    _REPEAT_AFTER_S = 30.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        key = re.sub(r"[0-9]+", "", record.getMessage())
+        now = time.monotonic()
+        if now - self._said_s.get(key, -self._REPEAT_AFTER_S) < self._REPEAT_AFTER_S:
+            return False
+        if len(self._said_s) > 1000:
+            self._said_s.clear()
+        self._said_s[key] = now
+        return True
+
+
+def _quieten() -> None:
+    """kafka-python tells every step of every connection at INFO."""
+    root = logging.getLogger("kafka")
+    if root.level == logging.NOTSET:
+        root.setLevel(logging.WARNING)
+    once = _NoRepeats()
+    # A filter holds for the logger that a line was written to, not for those below it.
+    for name in list(logging.Logger.manager.loggerDict):
+        if name.startswith("kafka."):
+            logging.getLogger(name).addFilter(once)
+
+
+_quieten()
+
+
+def connection(cluster: KafkaConfig, role: properties.Role, timeout_s: float) -> dict[str, Any]:
+    """The arguments of every kafka-python client: where to connect, how, and for how long."""
+    settings = properties.for_kafka_python(cluster.properties, role)
+    if settings.get("sasl_mechanism") == "GSSAPI" and not importlib.util.find_spec("gssapi"):
+        raise UsageError(
+            "use sasl.mechanism=GSSAPI: the package gssapi is not installed; pip install gssapi"
+        )
+    return {
+        **settings,
+        "bootstrap_servers": [server.strip() for server in cluster.bootstrap_servers.split(",")],
+        "bootstrap_timeout_ms": max(1, int(timeout_s * 1000)),
+    }
+
+
+def connect(
+    client: Callable[..., _Client],
+    settings: dict[str, Any],
+    failure: type[BridgeError],
+) -> _Client:
+    """Makes a client; it connects at once.
+
+    Raises:
+      BridgeError: of the given class, when no broker answers in time or the log-in is refused.
+      UsageError: a property does not go with another one.
+    """
+    servers = ",".join(settings["bootstrap_servers"])
+    try:
+        return client(**settings)
+    except errors.KafkaConfigurationError as error:
+        raise UsageError(f"open kafka-python: {reason(error)}; see --kafka_config") from error
+    except errors.KafkaTimeoutError as error:
+        raise failure(
+            f"connect {servers}: no broker answered within "
+            f"{settings['bootstrap_timeout_ms'] / 1000:g} s; check --bootstrap_servers, "
+            "security.protocol and the network"
+        ) from error
+    except (errors.KafkaError, OSError, ValueError, RuntimeError) as error:
+        raise failure(f"connect {servers}: {reason(error)}; check --kafka_config") from error
+
+
+def reason(error: BaseException) -> str:
+    """One line: the broker's or the library's own words."""
+    text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def timeout_ms(timeout_s: float) -> int:
+    return max(1, int(timeout_s * 1000))
+
+
+def matching(topics: Iterable[str], pattern: str) -> list[str]:
+    """The names that a `^regex` matches from their beginning."""
+    matches = re.compile(pattern).match
+    return sorted(name for name in topics if matches(name))

@@ -1,0 +1,160 @@
+"""The producer on kafka-python."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+import time
+from typing import Any
+
+from kafka import KafkaProducer, errors
+from kafka.partitioner import StickyPartitioner
+
+from transforms.errors import DeliveryError, RefusedError, TransferError
+from transforms.kafka.client import (
+    CLOSE_TIMEOUT_S,
+    Failure,
+    KafkaConfig,
+    ProducerConfig,
+    record_too_large,
+    within,
+)
+from transforms.kafka.kafka_python.common import connect, connection, reason, timeout_ms
+from transforms.records import KafkaRecord
+
+_TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
+
+_REFUSALS = (
+    errors.CorruptRecordError,
+    errors.InvalidRecordError,
+    errors.InvalidTimestampError,
+    ValueError,
+    TypeError,
+)
+"""What trying again cannot help; the last two are the library's own checks."""
+
+_CONNECT_TIMEOUT_S = 10.0
+_BATCH_BYTES = 262_144
+_FRAMING_BYTES = 1_024
+"""More than one record's framing takes: the broker is the judge of what is too large."""
+
+
+class KafkaPythonProducer:
+    """A `Producer`; see there for what each method promises."""
+
+    def __init__(self, cluster: KafkaConfig, config: ProducerConfig) -> None:
+        self._config = config
+        delivery_ms = timeout_ms(config.delivery_timeout_s)
+        linger_ms = min(int(config.linger_ms), delivery_ms - 1)
+        settings = {
+            "batch_size": _BATCH_BYTES,
+            "request_timeout_ms": 30_000,
+            **connection(cluster, "producer", min(_CONNECT_TIMEOUT_S, config.delivery_timeout_s)),
+            "acks": "all",
+            "enable_idempotence": True,
+            "partitioner": StickyPartitioner(),
+            "linger_ms": linger_ms,
+            "delivery_timeout_ms": delivery_ms,
+            "max_block_ms": min(delivery_ms, 30_000),
+            "max_request_size": config.max_message_bytes + _FRAMING_BYTES,
+            "allow_auto_create_topics": False,
+            "metrics_enabled": False,
+        }
+        settings["batch_size"] = min(settings["batch_size"], config.max_message_bytes)
+        settings["request_timeout_ms"] = min(
+            settings["request_timeout_ms"], delivery_ms - linger_ms
+        )
+        self._producer = connect(KafkaProducer, settings, DeliveryError)
+        self._send = self._producer.send
+        self._pending: collections.deque[tuple[Any, KafkaRecord, int]] = collections.deque()
+        self._pending_bytes = 0
+        self._failures: list[Failure] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def produce(self, record: KafkaRecord) -> None:
+        topic, partition, _, timestamp_ms, _, key, value, headers, _ = record
+        try:
+            future = self._send(topic, value, key, list(headers), partition, timestamp_ms)
+        except (errors.KafkaError, ValueError, TypeError, AssertionError) as error:
+            self._failures.append(Failure(record, self._failure(record, error)))
+            return
+        size = record.payload_bytes
+        self._pending.append((future, record, size))
+        self._pending_bytes += size
+        if self._pending_bytes > self._config.buffer_bytes or len(self._pending) % 1000 == 0:
+            self._wait_for_room(record)
+
+    def _wait_for_room(self, record: KafkaRecord) -> None:
+        deadline = time.monotonic() + self._config.delivery_timeout_s
+        self._collect()
+        while self._pending_bytes > self._config.buffer_bytes and self._pending:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise DeliveryError(
+                    f"produce {record.name}: the buffer stayed full for "
+                    f"{self._config.delivery_timeout_s:g} s"
+                )
+            with contextlib.suppress(errors.KafkaError, IndexError):
+                self._pending[0][0].get(min(left, 1.0))
+            self._collect()
+
+    def _collect(self) -> None:
+        """Takes what is done from the front of the queue; what waits behind is found later."""
+        with self._lock:
+            pending = self._pending
+            while pending and pending[0][0].is_done:
+                future, record, size = pending.popleft()
+                self._pending_bytes -= size
+                if future.exception is not None:
+                    self._failures.append(Failure(record, self._failure(record, future.exception)))
+
+    def in_flight(self) -> int:
+        self._collect()
+        return sum(not future.is_done for future, _, _ in list(self._pending))
+
+    def flush(self, timeout_s: float) -> list[Failure]:
+        deadline = time.monotonic() + timeout_s
+        with contextlib.suppress(errors.KafkaTimeoutError):
+            self._producer.flush(timeout_s)
+        self._collect()
+        while self._pending:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise DeliveryError(
+                    f"flush: {self.in_flight()} records not confirmed within {timeout_s:g} s"
+                )
+            with contextlib.suppress(errors.KafkaError, IndexError):
+                self._pending[0][0].get(left)
+            self._collect()
+        failures, self._failures = self._failures, []
+        return failures
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(TimeoutError, errors.KafkaError):
+            within(CLOSE_TIMEOUT_S, self._abandon)
+        self._pending.clear()
+        self._failures = []
+
+    def _abandon(self) -> None:
+        # `close(0)` flushes first, and gives up closing when that takes any time.
+        self._producer._sender.force_close()
+        self._producer._sender.join(CLOSE_TIMEOUT_S)
+        self._producer.close(0)
+
+    def _failure(self, record: KafkaRecord, error: Exception) -> TransferError:
+        if isinstance(error, _TOO_LARGE):
+            return record_too_large(record, self._config.max_message_bytes)
+        null = next((name for name, value in record.headers if value is None), None)
+        if isinstance(error, TypeError) and null is not None:
+            return RefusedError(
+                f"produce {record.name}: header '{null}' is null, which kafka-python cannot write; "
+                "use --kafka_client=librdkafka or set --dead_letter"
+            )
+        if isinstance(error, _REFUSALS):
+            return RefusedError(f"produce {record.name}: {reason(error)}")
+        return DeliveryError(f"produce {record.name}: {reason(error)}")

@@ -18,6 +18,8 @@ DEPENDENCIES = [
     "kafka-python[crc32c,lz4,snappy,zstd]>=3.0,<4",
     # The sample alerts are Avro packets.
     "fastavro>=1.9,<2",
+    # The live progress line.
+    "rich>=14,<16",
 ]
 
 EXTRAS = {

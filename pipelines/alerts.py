@@ -89,7 +89,7 @@ def alert(number: int, seed: int = 0) -> bytes:
 def number_of(packet: bytes) -> int | None:
     """The number of the alert that a packet was, if that can still be read in it."""
     try:
-        (record,) = fastavro.reader(io.BytesIO(packet))
+        record: Any = next(fastavro.reader(io.BytesIO(packet)))
         return int(record["candid"]) - _FIRST_CANDID
     except Exception:  # fastavro raises what it stumbles over: any of a dozen
         return None

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipelines import flag_values
+from pipelines import resource_names
 from pipelines.flag_values import SeekTo
 from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA, Pipeline, Runner
 from transforms.errors import UsageError
@@ -57,7 +57,7 @@ def emulator(runner: Runner, environ: Mapping[str, str]) -> str:
     if runner is Runner.DATAFLOW:
         raise UsageError("PUBSUB_EMULATOR_HOST: means nothing on Dataflow; unset it")
     try:
-        return flag_values.host_ports(host)
+        return resource_names.host_ports(host)
     except ValueError as error:
         raise UsageError(f"PUBSUB_EMULATOR_HOST: {error}") from error
 
@@ -86,7 +86,7 @@ def check(pipeline: Pipeline, value: Mapping[str, Any], given: Collection[str]) 
         )
     topics = value["kafka_topics"]
     for topic, _ in value["start"].offsets or ():
-        if topics and not flag_values.matches(topics, topic):
+        if topics and not resource_names.matches(topics, topic):
             raise UsageError(f"--start: topic {topic!r} of the file is not in --kafka_topics")
 
 

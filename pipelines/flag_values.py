@@ -16,10 +16,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from pipelines import resource_names
 from transforms import limits
 
 T = TypeVar("T")
 Parser = Callable[[str], T]
+"""From a flag's text to its value; raises ValueError."""
 
 
 # ------------------------------------------------------------------------------- value types
@@ -159,55 +161,7 @@ def attributes(text: str) -> str:
     return one_of("none", "metadata")(text)
 
 
-# ------------------------------------------------------------------------------------- Kafka
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?):([0-9]{1,5})")
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-
-
-def host_ports(text: str) -> str:
-    """`HOST:PORT[,HOST:PORT...]`, an IPv6 address in brackets."""
-    for server in text.split(","):
-        match = _HOST.fullmatch(server)
-        if not match or not 0 < int(match[3]) < 65536:
-            raise ValueError(f"{server!r} is not HOST:PORT; for example broker.example.org:9092")
-    return text
-
-
-def kafka_topic(text: str) -> str:
-    """A topic name by Kafka's rule: 1 to 249 of `[A-Za-z0-9._-]`, neither `.` nor `..`.
-
-    Source: https://kafka.apache.org/documentation/#basic_ops_add_topic
-    """
-    if not _TOPIC.fullmatch(text) or text in (".", ".."):
-        raise ValueError(f"{text!r} is not a Kafka topic name; use 1-249 of A-Z a-z 0-9 . _ -")
-    return text
-
-
-def kafka_topics(text: str) -> tuple[str, ...]:
-    """Topic names with commas between them, or one `^regex`, which may hold commas itself."""
-    if text.startswith("^"):
-        try:
-            re.compile(text)
-        except re.error as error:
-            raise ValueError(f"{text!r} is not a regular expression: {error}") from None
-        return (text,)
-    names = text.split(",")
-    if any(name.strip().startswith("^") for name in names):
-        raise ValueError(f"{text!r} mixes names with a ^regex; a ^regex stands alone")
-    for name in names:
-        kafka_topic(name)
-    if len(set(names)) < len(names):
-        raise ValueError(f"{text!r} names a topic twice")
-    return tuple(names)
-
-
-def matches(topics: tuple[str, ...], topic: str) -> bool:
-    """Whether a topic belongs to a selection: a list of names, or one `^regex`."""
-    if topics and topics[0].startswith("^"):
-        return re.match(topics[0], topic) is not None
-    return topic in topics
-
-
+# ----------------------------------------------------------------------- Kafka and Pub/Sub
 def topic_layout(text: str) -> TopicLayout:
     """`PARTITIONS:REPLICATION`."""
     match = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,4})", text)
@@ -275,7 +229,7 @@ def offsets_file(text: str) -> dict[tuple[str, int], int]:
         raise ValueError(wanted)
     offsets: dict[tuple[str, int], int] = {}
     for topic, partitions in content.items():
-        kafka_topic(topic)
+        resource_names.kafka_topic(topic)
         if not isinstance(partitions, dict) or not partitions:
             raise ValueError(f"{wanted}: see topic {topic!r}")
         for partition, offset in partitions.items():
@@ -289,35 +243,6 @@ def _is_offset(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
-# ----------------------------------------------------------------------------------- Pub/Sub
-_RESOURCE_ID = r"[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
-_PROJECT = r"[A-Za-z0-9][A-Za-z0-9.:_-]*"
-
-
-def pubsub_resource(collection: str) -> Parser[str]:
-    """`projects/P/<collection>/NAME`, NAME by Pub/Sub's rule.
-
-    Source: https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
-    """
-
-    def parse(text: str) -> str:
-        match = re.fullmatch(f"projects/{_PROJECT}/{collection}/(.*)", text)
-        if not match:
-            raise ValueError(f"{text!r} is not projects/PROJECT/{collection}/NAME")
-        _resource_id(match[1])
-        return text
-
-    return parse
-
-
-def _resource_id(name: str) -> None:
-    if not re.fullmatch(_RESOURCE_ID, name) or name.startswith("goog"):
-        raise ValueError(
-            f"{name!r} is not a Pub/Sub name; it has 3-255 of A-Z a-z 0-9 . _ ~ + % -, "
-            "begins with a letter, and not with goog"
-        )
-
-
 def seek_to(text: str) -> SeekTo:
     """`now`, `timestamp=RFC3339` or `snapshot=NAME`; NAME may be `projects/P/snapshots/S`."""
     kind, _, rest = text.partition("=")
@@ -327,9 +252,9 @@ def seek_to(text: str) -> SeekTo:
         return SeekTo("timestamp", timestamp_ms=timestamp_ms(rest))
     if kind == "snapshot":
         if "/" in rest:
-            pubsub_resource("snapshots")(rest)
+            resource_names.pubsub_resource("snapshots")(rest)
         else:
-            _resource_id(rest)
+            resource_names.pubsub_name(rest)
         return SeekTo("snapshot", snapshot=rest)
     raise ValueError(f"{text!r} is not one of now, timestamp=RFC3339, snapshot=NAME")
 

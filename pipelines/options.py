@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines import beam_flags, command_line, flag_rules
+from pipelines import beam_flags, command_line, flag_rules, resource_names
 from pipelines import flag_values as values
 from pipelines.flag_values import KeySource, SeekTo, StartAt, TopicLayout
 from pipelines.flags import (
@@ -81,7 +81,7 @@ class Options:
         "Pub/Sub subscription to read.",
         group=ENDS,
         where=ONLY_PS_TO_KAFKA,
-        parse=values.pubsub_resource("subscriptions"),
+        parse=resource_names.pubsub_resource("subscriptions"),
         metavar="projects/P/subscriptions/S",
         template="PUBSUB_SUBSCRIPTION",
     )
@@ -90,7 +90,7 @@ class Options:
         "Kafka topic to write.",
         group=ENDS,
         where=ONLY_PS_TO_KAFKA,
-        parse=values.kafka_topic,
+        parse=resource_names.kafka_topic,
         metavar="T",
         template="KAFKA_WRITE_TOPIC",
     )
@@ -98,7 +98,7 @@ class Options:
         "",
         "Kafka brokers to ask first.",
         group=ENDS,
-        parse=values.host_ports,
+        parse=resource_names.host_ports,
         metavar="H:PORT[,H:PORT...]",
         env="KAFKA_BOOTSTRAP_SERVERS",
     )
@@ -108,7 +108,7 @@ class Options:
         "match it are picked up while running.",
         group=ENDS,
         where=ONLY_KAFKA_TO_PS,
-        parse=values.kafka_topics,
+        parse=resource_names.kafka_topics,
         metavar="T1,T2|^REGEX",
         template="KAFKA_READ_TOPIC",
     )
@@ -124,7 +124,7 @@ class Options:
         "Pub/Sub topic to write.",
         group=ENDS,
         where=ONLY_KAFKA_TO_PS,
-        parse=values.pubsub_resource("topics"),
+        parse=resource_names.pubsub_resource("topics"),
         metavar="projects/P/topics/T",
         template="PUBSUB_TOPIC",
     )
@@ -272,7 +272,7 @@ class Options:
         "one for every bridge.",
         group=KAFKA,
         where={KAFKA_TO_PS: ONE_MACHINE_RUNNERS},
-        parse=values.kafka_topic,
+        parse=resource_names.kafka_topic,
         metavar="ID",
     )
 

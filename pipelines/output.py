@@ -30,6 +30,8 @@ LOG_PERIOD_S = 10.0
 _JOIN_S = 0.2
 
 _OURS = ("pipelines", "transforms", "__main__")
+_NOISY = ("py.warnings", "kafka.net.selector")
+"""Loggers whose warnings are for developers: Python's own, and callbacks that took 0.1 s."""
 
 
 class _Formatter(logging.Formatter):
@@ -90,7 +92,8 @@ def configure_logging(debug: bool, demo: bool) -> None:
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
     logging.captureWarnings(True)
-    logging.getLogger("py.warnings").setLevel(logging.WARNING if debug else logging.ERROR)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.ERROR)
     # gRPC's core does not log through Python.
     os.environ.setdefault("GRPC_VERBOSITY", "INFO" if debug else "NONE")
 
@@ -117,10 +120,8 @@ def progress(bridge: Bridge, options: Options) -> Iterator[Meter]:
             stack.enter_context(_live_line(meter))
         elif options.progress is None:
             stack.enter_context(_log_lines(meter))
-        try:
-            yield meter
-        finally:
-            meter.stop()
+        stack.callback(meter.stop)
+        yield meter
 
 
 def summary(bridge: Bridge, options: Options, seconds: float) -> None:
@@ -144,7 +145,7 @@ def _live_line(meter: Meter) -> Iterator[None]:
     prefix = _handler.prefix
     # The text is made outside rich's locks: `lag` waits for a source that is connecting, which
     # may itself log, through the same console.
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
 
         def show() -> None:
             line = prefix + meter.line(console.width - len(prefix))
@@ -152,8 +153,10 @@ def _live_line(meter: Meter) -> Iterator[None]:
 
         _handler.console = console
         try:
+            show()
             with _repeating(show, LIVE_PERIOD_S):
                 yield
+            show()
         finally:
             _handler.console = None
 
@@ -186,4 +189,4 @@ def _repeating(action: Callable[[], None], period_s: float) -> Iterator[None]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(line.strip() for line in text.splitlines())

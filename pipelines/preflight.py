@@ -8,13 +8,14 @@ deadline, and all of them together have one. What changes something (`--create_t
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
-from pipelines.deadline import run_all
+from pipelines.checks import quiet_clients, retried, run_all
 from pipelines.options import KAFKA_TO_PS, Options
 from transforms.errors import PreflightError
 from transforms.kafka import client as kafka
@@ -23,11 +24,11 @@ from transforms.limits import KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 from transforms.pubsub import client as pubsub
 from transforms.pubsub.client import SubscriptionInfo
 
-CALL_S = 5.0
+CALL_S = 4.0
 """Deadline of one call to a service."""
 
-CHECKS_S = 7.0
-"""Deadline of all checks together; with the start of Python and Beam it stays below 10 s."""
+CHECKS_S = 5.5
+"""Deadline of all checks together; with the start and end of Python and Beam below 10 s."""
 
 ACTION_S = 20.0
 """Deadline of one thing done after the checks; a new topic waits for its partitions' leaders."""
@@ -64,9 +65,27 @@ def check(options: Options, say: Say = _say, clock: Callable[[], float] = time.t
     Raises:
       PreflightError: one line for each thing that is not as needed.
     """
-    if options.pipeline == KAFKA_TO_PS:
-        return _kafka_to_ps(options, say)
-    return _ps_to_kafka(options, say, int(clock() * 1000))
+    with quiet_clients(options.debug):
+        if options.pipeline == KAFKA_TO_PS:
+            return _kafka_to_ps(options, say)
+        return _ps_to_kafka(options, say, int(clock() * 1000))
+
+
+def _open_kafka(options: Options) -> Admin:
+    """Says at once what a client would say only at its time-out: that nobody listens there."""
+    servers = options.bootstrap_servers.split(",")
+    problems = []
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CALL_S / len(servers)).close()
+            return kafka.open_admin(options.kafka, CALL_S)
+        except OSError as error:
+            problems.append(f"{server} ({error.strerror or error})")
+    raise PreflightError(
+        f"connect to Kafka: nobody listens at {', '.join(problems)}; check --bootstrap_servers "
+        "and the network"
+    )
 
 
 # -- kafka_to_ps -------------------------------------------------------------------------------
@@ -75,14 +94,18 @@ def check(options: Options, say: Say = _say, clock: Callable[[], float] = time.t
 def _kafka_to_ps(options: Options, say: Say) -> Facts:
     brokers, topic = f"Kafka at {options.bootstrap_servers}", options.pubsub_topic
     found = run_all(
-        {brokers: partial(_kafka_source, options), topic: partial(_pubsub_topic, topic)}, CHECKS_S
+        {
+            brokers: partial(retried, partial(_kafka_source, options)),
+            topic: partial(_pubsub_topic, topic),
+        },
+        CHECKS_S,
     )
     facts: Facts = found[brokers]
     if not facts.partitions:
         say(f"read {_topics(options)}: no topic matches yet; waiting for one")
     if options.reset_offsets:
         action = f"reset group {options.group_id}"
-        run_all({action: partial(_reset_offsets, options, facts)}, ACTION_S)
+        run_all({action: partial(retried, partial(_reset_offsets, options, facts))}, ACTION_S)
         say(f"{action}: all {len(facts.partitions)} partitions now begin at --start, for good")
     return facts
 
@@ -94,7 +117,7 @@ def _pubsub_topic(name: str) -> None:
 
 def _kafka_source(options: Options) -> Facts:
     topics = options.kafka_topics
-    with closing(kafka.open_admin(options.kafka, CALL_S)) as admin:
+    with closing(_open_kafka(options)) as admin:
         if not topics[0].startswith("^"):
             missing = sorted(set(topics) - set(admin.topics(topics)))
             if missing:
@@ -163,13 +186,13 @@ def _refuse_members(options: Options, admin: Admin) -> None:
     members = admin.group_members(options.group_id)
     if members:
         raise PreflightError(
-            f"reset group {options.group_id}: it has {len(members)} members "
-            f"({', '.join(members[:3])}); stop them first"
+            f"reset group {options.group_id}: it still has members ({', '.join(members[:3])}); "
+            "stop them first"
         )
 
 
 def _reset_offsets(options: Options, facts: Facts) -> None:
-    with closing(kafka.open_admin(options.kafka, CALL_S)) as admin:
+    with closing(_open_kafka(options)) as admin:
         first = admin.beginning_offsets(facts.partitions)
         admin.commit(options.group_id, {**first, **facts.start})
 
@@ -187,7 +210,7 @@ def _ps_to_kafka(options: Options, say: Say, now_ms: int) -> Facts:
     found = run_all(
         {
             subscription: partial(_subscription, subscription),
-            brokers: partial(_kafka_destination, options),
+            brokers: partial(retried, partial(_kafka_destination, options)),
         },
         CHECKS_S,
     )
@@ -222,7 +245,7 @@ def _subscription(name: str) -> SubscriptionInfo:
 def _kafka_destination(options: Options) -> TopicInfo | None:
     """The destination; None if it is to be created."""
     name = options.kafka_topic
-    with closing(kafka.open_admin(options.kafka, CALL_S)) as admin:
+    with closing(_open_kafka(options)) as admin:
         info = admin.topics([name]).get(name)
     if info is None and options.create_topics is None:
         raise PreflightError(
@@ -235,7 +258,7 @@ def _kafka_destination(options: Options) -> TopicInfo | None:
 def _create_topic(options: Options) -> TopicInfo:
     assert options.create_topics is not None
     name, layout = options.kafka_topic, options.create_topics
-    with closing(kafka.open_admin(options.kafka, CALL_S)) as admin:
+    with closing(_open_kafka(options)) as admin:
         admin.create_topic(name, layout.partitions, layout.replication)
         return admin.topics([name])[name]
 

@@ -42,6 +42,7 @@ class Meter:
         self._clock = clock
         self._began = clock()
         self._stopped: float | None = None
+        self._lag: int | None = None
         self._samples = deque([_Sample(self._began, 0, 0)])
 
     def stop(self) -> None:
@@ -61,18 +62,20 @@ class Meter:
         """
         control, totals = self._bridge.control, self._bridge.counts.totals()
         rate, bytes_rate = self._rates(totals["delivered"], totals["bytes"])
-        state = "draining" if control.stop_reason or control.exhausted else "running"
+        state = "draining" if control.stop_reason else "running"
+        if self._stopped is not None:
+            state = "stopped"
         dead = totals["dead_lettered"]
         return fit(
             [
                 Part(f"{self._pipeline} {state}"),
                 Part(f"{rate:,.0f} msg/s"),
-                Part(f"{bytes_rate / 1e6:,.1f} MB/s", dispensable=1),
-                Part(f"read {totals['read']:,}", dispensable=3),
+                Part(f"{bytes_rate / 1e6:,.1f} MB/s", dispensable=2),
+                Part(f"read {totals['read']:,}", dispensable=4),
                 Part(f"delivered {totals['delivered']:,}"),
-                Part(self._left(totals)),
-                Part(f"dead letters {dead:,}", dispensable=0 if dead else 4),
-                Part(str(datetime.timedelta(seconds=int(self.seconds))), dispensable=2),
+                Part(self._left(totals), dispensable=1),
+                Part(f"dead letters {dead:,}", dispensable=0 if dead else 5),
+                Part(str(datetime.timedelta(seconds=int(self.seconds))), dispensable=3),
             ],
             width,
         )
@@ -95,8 +98,9 @@ class Meter:
         if self._pipeline == PS_TO_KAFKA:
             done = totals["delivered"] + totals["dead_lettered"] + totals["released"]
             return f"in flight {max(0, totals['read'] - done):,}"
-        lag = self._bridge.lag()
-        return "lag unknown" if lag is None else f"lag {lag:,}"
+        lag = self._bridge.lag() if self._stopped is None else None
+        self._lag = self._lag if lag is None else lag
+        return "lag ?" if self._lag is None else f"lag {self._lag:,}"
 
 
 def fit(parts: Sequence[Part], width: int | None) -> str:

@@ -45,7 +45,11 @@ def write(path: Path, report: dict[str, Any]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(report, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -78,11 +82,12 @@ def _why(bridge: Bridge) -> str:
 def _outcome(totals: dict[str, int], pipeline: Pipeline) -> str:
     """What a drain did."""
     done = "acknowledged" if pipeline == PS_TO_KAFKA else "committed"
-    open_ = max(0, totals["read"] - totals["delivered"] - totals["dead_lettered"])
+    unconfirmed = totals["read"] - totals["delivered"] - totals["dead_lettered"]
+    given_back = max(totals["released"], unconfirmed)
     if totals["commit_failures"]:
-        return f"some of it is not {done} and comes again"
-    if open_:
-        return f"{open_:,} messages given back, they come again"
+        return f"what could not be {done} comes again"
+    if given_back:
+        return f"{given_back:,} were given back and come again"
     if not totals["read"]:
         return "there was nothing to deliver"
     return f"all that was read is delivered and {done}"

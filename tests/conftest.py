@@ -25,5 +25,5 @@ def stack():
 
 @pytest.fixture
 def unique(request) -> str:
-    """A name that no other test uses: `killed-3f2a9c1e`."""
-    return f"{request.node.name.split('[')[0].removeprefix('test_')[:40]}-{uuid.uuid4().hex[:8]}"
+    """A name that no other test uses, good for topics: `t-killed-3f2a9c1e`."""
+    return f"t-{request.node.name.split('[')[0].removeprefix('test_')[:40]}-{uuid.uuid4().hex[:8]}"

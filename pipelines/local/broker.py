@@ -32,7 +32,7 @@ advertised.listeners=PLAINTEXT://{LOOPBACK}:{{port}}
 log.dirs={{data}}
 log.retention.ms=-1
 log.cleaner.dedupe.buffer.size=4194304
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 message.max.bytes={MAX_MESSAGE_BYTES}
@@ -91,7 +91,7 @@ class KafkaServer(Server):
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 raise PreflightError(
-                    f"format the storage of {self.name}: {error}; its log ends: {self._log_tail()}"
+                    f"format the storage of {self.name}: {error}; its log ends: {self.log_tail()}"
                 ) from error
 
     def _command(self) -> list[str]:

@@ -6,13 +6,14 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import IO, ParamSpec, TypeVar
 
+from pipelines.local.status import Say
 from transforms.errors import PreflightError
 
 DOWNLOAD_TIMEOUT_S = 30.0  # without a byte
@@ -46,10 +47,11 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[Path]:
+def locked(folder: Path, say: Say, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[Path]:
     """Makes `folder`, lets one process at a time in, and yields an empty folder inside it.
 
     The inner folder is for unfinished downloads, on the same file system so that a move is atomic.
+    What a killed process left there is removed.
 
     Raises:
       PreflightError: the folder cannot be written, or is locked for longer than `timeout_s`.
@@ -61,21 +63,33 @@ def locked(folder: Path, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[Path]:
         raise PreflightError(
             f"write {folder}: {error.strerror}; set XDG_CACHE_HOME to a folder that can be written"
         ) from error
+    unfinished = folder / ".unfinished"
     with lock:
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
+        if not _locks(lock):
+            say(f"waiting for another process that downloads into {folder}")
+            deadline_s = time.monotonic() + timeout_s
+            while not _locks(lock):
                 if time.monotonic() > deadline_s:
                     raise PreflightError(
                         f"lock {folder}: another process has downloaded into it for "
                         f"{timeout_s:g} s; wait for it or end it"
-                    ) from None
+                    )
                 time.sleep(_LOCK_POLL_S)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as unfinished:
-            yield Path(unfinished)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            yield unfinished
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _locks(file: IO[bytes]) -> bool:
+    """Takes the lock unless somebody else has it; it goes with the file's closing."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def retried(download: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

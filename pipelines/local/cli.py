@@ -27,7 +27,9 @@ _HEALTH_CHECK_S = 1.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     try:
-        return _run(_parse(sys.argv[1:] if argv is None else argv))
+        options = _parse(sys.argv[1:] if argv is None else argv)
+        with child.stop_signals():
+            return _run(options)
     except BridgeError as error:
         say_on_stderr(f"{_PROG}: {error}")
         return error.exit_status
@@ -72,13 +74,16 @@ def _run(options: argparse.Namespace) -> int:
 
 def _up() -> int:
     try:
-        with child.stop_signals(), EmbeddedStack() as stack:
+        with EmbeddedStack() as stack:
             for name, value in stack.env().items():
                 print(f"export {name}={shlex.quote(value)}", flush=True)
             while True:
                 for server in stack.servers:
                     if not server.is_running():
-                        raise TransferError(f"run {server.name}: it ended by itself")
+                        tail = server.log_tail()
+                        raise TransferError(
+                            f"run {server.name}: it ended by itself; its log ends: {tail}"
+                        )
                 time.sleep(_HEALTH_CHECK_S)  # a signal ends it
     except Stopped:
         pass
@@ -89,5 +94,5 @@ def _run_command(command: list[str]) -> int:
     if not shutil.which(command[0]):
         say_on_stderr(f"{_PROG}: run {command[0]}: command not found")
         return _COMMAND_NOT_FOUND
-    with child.stop_signals(), EmbeddedStack() as stack:
+    with EmbeddedStack() as stack:
         return child.run(command, os.environ | stack.env())

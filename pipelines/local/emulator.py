@@ -30,8 +30,8 @@ class PubsubEmulator(Server):
     def prepare(self) -> None:
         self._java = find_java()
         self._jar = emulator_jar(self._say)
-        self.name = self._jar.name.removeprefix("cloud-pubsub-").removesuffix("-all.jar")
-        self.name = f"Pub/Sub {self.name.replace('-', ' ')}"
+        version = self._jar.name.removeprefix("cloud-pubsub-emulator-").removesuffix("-all.jar")
+        self.name = f"Pub/Sub emulator {version}"
 
     def _choose_ports(self) -> None:
         (self.port,) = free_ports(1)

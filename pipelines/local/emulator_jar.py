@@ -85,7 +85,7 @@ def download(say: Say, folder: Path, manifest_url: str) -> Path:
       DownloadError: no answer, no such component, or a wrong checksum, after three tries.
     Source: googlecloudsdk/core/updater/schemas.py and snapshots.py of the SDK.
     """
-    with cache.locked(folder) as unfinished:
+    with cache.locked(folder, say) as unfinished:
         found = next(_newest(folder), None)  # another process may have been here meanwhile
         if found:
             return found

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -21,8 +21,6 @@ from transforms.errors import PreflightError
 KAFKA_VERSION = "4.3.1"
 _PINS = Path(__file__).with_name("kafka_jars.txt")
 _AT_ONCE = 8
-
-GetJar = Callable[["Pin", Path], Path]
 
 
 @dataclass(frozen=True)
@@ -52,23 +50,22 @@ def pins(text: str) -> list[Pin]:
     return [Pin(sha256, int(size), *name.split(":")) for sha256, size, name in rows]
 
 
-def kafka_jars(say: Say, folder: Path | None = None, get_jar: GetJar | None = None) -> list[Path]:
+def kafka_jars(say: Say, folder: Path | None = None) -> list[Path]:
     """The pinned jars in the cache, after downloading those that are missing or damaged.
 
     Args:
       say: gets one line when something is downloaded.
       folder: the cache; a folder of the user's by default.
-      get_jar: downloads one jar into a folder; from Maven Central by default.
     Raises:
       PreflightError: a jar could not be had, or is not the pinned one, after three tries.
     """
     folder = folder or cache.cache_folder() / f"kafka-{KAFKA_VERSION}"
     wanted = pins(_PINS.read_text())
     if _missing(wanted, folder):
-        with cache.locked(folder) as unfinished:
+        with cache.locked(folder, say) as unfinished:
             missing = _missing(wanted, folder)  # another process may have been here meanwhile
             if missing:
-                _download(missing, folder, unfinished, get_jar or _from_maven_central, say)
+                _download(missing, folder, unfinished, say)
     return [folder / pin.file_name for pin in wanted]
 
 
@@ -81,9 +78,7 @@ def _missing(wanted: list[Pin], folder: Path) -> list[Pin]:
     ]
 
 
-def _download(
-    missing: list[Pin], folder: Path, unfinished: Path, get_jar: GetJar, say: Say
-) -> None:
+def _download(missing: list[Pin], folder: Path, unfinished: Path, say: Say) -> None:
     total_bytes = sum(pin.size_bytes for pin in missing)
     say(
         f"downloading Apache Kafka {KAFKA_VERSION}: {len(missing)} jars, "
@@ -93,7 +88,7 @@ def _download(
     def fetch(pin: Pin) -> Pin:
         # Its own folder for every try: JavaJarServer takes a file that is there for a whole one.
         own = Path(tempfile.mkdtemp(dir=unfinished))
-        jar = get_jar(pin, own)
+        jar = _from_maven_central(pin, own)
         cache.check(jar, pin.sha256)
         os.replace(jar, folder / pin.file_name)
         return pin

@@ -119,7 +119,7 @@ class Server(ABC):
             self.log.unlink()
             self.port = 0
             self.launch()
-        raise PreflightError(f"start {self.name}: {trouble}; its log ends: {self._log_tail()}")
+        raise PreflightError(f"start {self.name}: {trouble}; its log ends: {self.log_tail()}")
 
     def is_running(self) -> bool:
         """Whether the server's process is there, paused or not."""
@@ -181,10 +181,11 @@ class Server(ABC):
         line = self._watcher.stdout.readline() if readable else b""
         if not line:
             self.stop()
-            raise PreflightError(f"start {self.name}: no process; {self._log_tail()}")
+            raise PreflightError(f"start {self.name}: no process; {self.log_tail()}")
         return int(line)
 
-    def _log_tail(self) -> str:
+    def log_tail(self) -> str:
+        """The last lines of the log, on one line."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]
         return " | ".join([line for line in lines if line][-_TAIL_LINES:])[-_TAIL_CHARS:]
 

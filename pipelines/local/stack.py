@@ -38,8 +38,8 @@ class EmbeddedStack:
         start_timeout_s: float = 60.0,
         say: Say = say_on_stderr,
     ) -> None:
-        self._wanted = (kafka, pubsub)
-        self._heaps = (kafka_heap, emulator_heap)
+        self._kafka_heap = kafka_heap if kafka else None
+        self._emulator_heap = emulator_heap if pubsub else None
         self._start_timeout_s = start_timeout_s
         self._say = say
         self._folder: Path | None = None
@@ -62,10 +62,10 @@ class EmbeddedStack:
         """Starts the servers side by side, and returns when both take requests."""
         self._folder = Path(tempfile.mkdtemp(prefix="embedded-stack-"))
         common = (self._say, self._start_timeout_s)
-        if self._wanted[1]:
-            self._pubsub = PubsubEmulator(self._folder / "pubsub", *common, self._heaps[1])
-        if self._wanted[0]:
-            self._kafka = KafkaServer(self._folder / "kafka", *common, self._heaps[0])
+        if self._emulator_heap:
+            self._pubsub = PubsubEmulator(self._folder / "pubsub", *common, self._emulator_heap)
+        if self._kafka_heap:
+            self._kafka = KafkaServer(self._folder / "kafka", *common, self._kafka_heap)
         try:
             for server in self.servers:
                 server.prepare()

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from kafka import KafkaAdminClient
+
 from transforms.kafka.client import (
     ConsumerConfig,
     KafkaConfig,
@@ -51,6 +53,11 @@ class Kafka:
     def create(self, topic: str, partitions: int = 1) -> str:
         self.admin.create_topic(topic, partitions, 1)
         return topic
+
+    def add_partitions(self, topic: str, partitions: int) -> None:
+        admin = KafkaAdminClient(bootstrap_servers=self.config.bootstrap_servers)
+        admin.create_partitions({topic: partitions})
+        admin.close()
 
     def send(self, records: Iterable[KafkaRecord]) -> None:
         for record in records:
@@ -117,22 +124,27 @@ class PubSub:
         publisher.publish(batch)
         publisher.close()
 
+    def pull(self, subscription: str, timeout_s: float = 0.5) -> list[PubsubRecord]:
+        """Pulls once, and acknowledges."""
+        subscriber = pubsub.Subscriber(subscription)
+        try:
+            received = subscriber.pull(1000, timeout_s)
+            if received:
+                subscriber.acknowledge([r.ack_id for r in received], 10)
+            return [r.record for r in received]
+        finally:
+            subscriber.close()
+
     def receive(self, subscription: str, count: int) -> list[PubsubRecord]:
         """Pulls and acknowledges until `count` have come, then until one pull is empty."""
-        subscriber = pubsub.Subscriber(subscription)
         messages: list[PubsubRecord] = []
 
         def pull() -> bool:
-            received = subscriber.pull(1000, 5.0 if len(messages) < count else 0.5)
-            if received:
-                subscriber.acknowledge([r.ack_id for r in received], 10)
-                messages.extend(r.record for r in received)
-            return not received and len(messages) >= count
+            pulled = self.pull(subscription, 5.0 if len(messages) < count else 0.5)
+            messages.extend(pulled)
+            return not pulled and len(messages) >= count
 
-        try:
-            until(pull, f"{count} messages from {subscription}")
-        finally:
-            subscriber.close()
+        until(pull, f"{count} messages from {subscription}")
         return messages
 
     def close(self) -> None:
@@ -165,7 +177,10 @@ class Bridge:
 
     def wait(self, deadline_s: float = 120) -> dict:
         """Waits until it ends with exit status 0; returns its report."""
-        status = self.process.wait(deadline_s)
+        try:
+            status = self.process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {deadline_s:g} s:\n{self.output}") from None
         assert status == 0, f"exit status {status}:\n{self.output}"
         return self.report
 

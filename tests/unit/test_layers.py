@@ -29,7 +29,8 @@ PURE = {
     "transforms/errors.py": (),
     "transforms/records.py": (),
     "transforms/mapping.py": ("transforms.records", "transforms.limits", "transforms.errors"),
-    "pipelines/flag_values.py": ("transforms",),
+    "pipelines/resource_names.py": (),
+    "pipelines/flag_values.py": ("pipelines.resource_names", "transforms.limits"),
 }
 """Modules of the standard library alone, but for what is named; so without Beam and network."""
 

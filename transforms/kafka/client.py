@@ -182,8 +182,9 @@ class Failure(NamedTuple):
 
 
 class Producer(Protocol):
-    """Writes records with acks=all and idempotence; keys are placed by `murmur2_random`, as Java's
-    client does (records without a key go to sticky random partitions).
+    """Writes records with acks=all, never out of order, and idempotently where the client can; keys
+    are placed by `murmur2_random`, as Java's client does (records without a key go to sticky random
+    partitions). A record that was refused takes no other one of its batch with it.
 
     One thread produces; `flush` may be called from another.
     """
@@ -266,7 +267,14 @@ def has_librdkafka() -> bool:
 
 
 def open_consumer(config: KafkaConfig, consumer: ConsumerConfig) -> Consumer:
-    """Opens a consumer of the chosen client; it connects in the background."""
+    """Opens a consumer of the chosen client.
+
+    librdkafka connects in the background, kafka-python at once.
+
+    Raises:
+      SourceError: kafka-python got no answer within `request_timeout_s`, or the log-in is refused.
+      UsageError: the client's properties do not go together.
+    """
     if config.client == "librdkafka":
         from transforms.kafka.librdkafka import LibrdkafkaConsumer
 
@@ -277,7 +285,14 @@ def open_consumer(config: KafkaConfig, consumer: ConsumerConfig) -> Consumer:
 
 
 def open_producer(config: KafkaConfig, producer: ProducerConfig) -> Producer:
-    """Opens a producer of the chosen client; it connects in the background."""
+    """Opens a producer of the chosen client.
+
+    librdkafka connects in the background, kafka-python at once.
+
+    Raises:
+      DeliveryError: kafka-python got no answer within 10 s, or the log-in is refused.
+      UsageError: the client's properties do not go together.
+    """
     if config.client == "librdkafka":
         from transforms.kafka.librdkafka import LibrdkafkaProducer
 

@@ -52,6 +52,9 @@ _SLICE_S = 0.05
 """confluent-kafka lets one thread at a time into a consumer, and polls are never interrupted: a
 long one is cut into slices, so that other threads get in between."""
 
+_UNKNOWN_TOPIC_MS = 10_000
+"""A topic that the brokers have not heard of for so long does not exist."""
+
 _LAG_INTERVAL_S = 0.5
 """How often a busy consumer works out its lag."""
 
@@ -497,6 +500,9 @@ class LibrdkafkaProducer:
                 "linger.ms": config.linger_ms,
                 "log.connection.close": False,
                 "message.timeout.ms": max(1, int(config.delivery_timeout_s * 1000)),
+                "topic.metadata.propagation.max.ms": min(
+                    _UNKNOWN_TOPIC_MS, int(config.delivery_timeout_s * 500)
+                ),
                 "message.max.bytes": max(1000, max_bytes),
                 "queue.buffering.max.kbytes": max(config.buffer_bytes, max_bytes) // 1024 + 1,
                 "delivery.report.only.error": True,
@@ -507,6 +513,7 @@ class LibrdkafkaProducer:
         self._produce = self._producer.produce
         self._poll = self._producer.poll
         self._failures: list[Failure] = []
+        self._again: list[KafkaRecord] = []
         self._until_poll = self._POLL_EVERY
         self._cause: str | None = None
         self._closed = False
@@ -552,16 +559,24 @@ class LibrdkafkaProducer:
 
     def in_flight(self) -> int:
         self._poll(0)
-        return len(self._producer)
+        return len(self._producer) + len(self._again)
 
     def flush(self, timeout_s: float) -> list[Failure]:
-        remaining = self._producer.flush(timeout_s)
-        if remaining:
+        deadline = time.monotonic() + timeout_s
+        self._await_all(timeout_s, timeout_s)
+        while self._again:
+            again, self._again = self._again, []
+            for record in again:
+                self.produce(record)
+            self._await_all(max(0.0, deadline - time.monotonic()), timeout_s)
+        failures, self._failures = self._failures, []
+        return failures
+
+    def _await_all(self, left_s: float, timeout_s: float) -> None:
+        if remaining := self._producer.flush(left_s):
             raise DeliveryError(
                 f"flush: {remaining} records not confirmed within {timeout_s:g} s{self._because()}"
             )
-        failures, self._failures = self._failures, []
-        return failures
 
     def close(self) -> None:
         if self._closed:
@@ -573,7 +588,10 @@ class LibrdkafkaProducer:
         self._failures = []
 
     def _on_failed(self, record: KafkaRecord, error: KafkaError, _: Message | None) -> None:
-        self._failures.append(Failure(record, self._failure(record, error)))
+        if error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
+            self._again.append(record)
+        else:
+            self._failures.append(Failure(record, self._failure(record, error)))
 
     def _failure(self, record: KafkaRecord, error: KafkaError) -> TransferError:
         code = error.code()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from kafka import errors
+from kafka.cluster import ClusterMetadata
 
 from transforms.errors import BridgeError, UsageError
 from transforms.kafka import config as properties
@@ -109,3 +110,9 @@ def matching(topics: Iterable[str], pattern: str) -> list[str]:
     """The names that a `^regex` matches from their beginning."""
     matches = re.compile(pattern).match
     return sorted(name for name in topics if matches(name))
+
+
+def create_no_topics(metadata: ClusterMetadata) -> None:
+    """Keeps metadata requests from creating topics: as of 3.0 `allow_auto_create_topics` of the
+    consumer and the producer gets lost on its way to here."""
+    metadata.config["allow_auto_create_topics"] = False

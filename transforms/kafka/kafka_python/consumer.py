@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kafka import (
@@ -35,7 +35,14 @@ from transforms.kafka.client import (
     undecodable_header,
     within,
 )
-from transforms.kafka.kafka_python.common import connect, connection, matching, reason, timeout_ms
+from transforms.kafka.kafka_python.common import (
+    connect,
+    connection,
+    create_no_topics,
+    matching,
+    reason,
+    timeout_ms,
+)
 from transforms.records import KafkaRecord, TimestampType
 
 _log = logging.getLogger(__name__)
@@ -51,11 +58,20 @@ class _Event(NamedTuple):
     done: Future
 
 
-class _Polled(NamedTuple):
-    """How a poll of the worker ended."""
+_Polled = dict[TopicPartition, list[Any]]
+"""What the library's `poll` returns."""
 
-    records: dict[TopicPartition, list[Any]]
+
+class _Answer(NamedTuple):
+    """How a request to the worker ended."""
+
+    polled: _Polled
     error: Exception | None
+
+    def get(self) -> _Polled:
+        if self.error is not None:
+            raise self.error
+        return self.polled
 
 
 class KafkaPythonConsumer:
@@ -87,17 +103,18 @@ class KafkaPythonConsumer:
                 "partition_assignment_strategy": [RoundRobinPartitionAssignor],
                 "auto_offset_reset": "none",
                 "enable_auto_commit": False,
-                "allow_auto_create_topics": False,
                 "metrics_enabled": False,
             },
             SourceError,
         )
+        create_no_topics(self._consumer._cluster)
         self._owned: set[TopicPartition] = set()
         self._broken: dict[Partition, SourceError] = {}
         self._listener: RebalanceListener | None = None
         self._error: Exception | None = None
-        self._requests: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[_Event | _Polled] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Callable[[], _Polled] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[_Event | _Answer] = queue.SimpleQueue()
+        self._joining = False
         self._relay: _Relay | None = None
         self._worker: threading.Thread | None = None
         self._closed = False
@@ -118,19 +135,57 @@ class KafkaPythonConsumer:
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
             try:
-                self._answers.put(_Polled(self._consumer.poll(*request), None))
+                self._answers.put(_Answer(request(), None))
             except Exception as error:
-                self._answers.put(_Polled({}, error))
+                self._answers.put(_Answer({}, error))
 
-    def _poll(self, wait_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
+    def _poll(self, deadline: float, max_records: int) -> _Polled:
         if self._worker is None:
-            return self._consumer.poll(wait_ms, max_records)  # type: ignore[no-any-return]
-        self._requests.put((wait_ms, max_records))
-        while isinstance(answer := self._answers.get(), _Event):
+            return self._take(deadline, max_records)
+        if not self._joining and self._must_join():
+            self._joining = True
+            self._requests.put(self._join)
+        if self._joining:
+            if (answer := self._answer(deadline)) is None:
+                return {}  # a later poll hears of it
+            self._joining = False
+            answer.get()
+        self._requests.put(lambda: self._take(deadline, max_records))
+        answer = self._answer(None)
+        assert answer is not None
+        return answer.get()
+
+    def _take(self, deadline: float, max_records: int) -> _Polled:
+        left_ms = max(0, int((deadline - time.monotonic()) * 1000))
+        return self._consumer.poll(left_ms, max_records)  # type: ignore[no-any-return]
+
+    def _must_join(self) -> bool:
+        group = self._consumer._coordinator
+        return bool(group.rejoining or group.need_rejoin())
+
+    def _join(self) -> _Polled:
+        """Joins the group, however long it takes.
+
+        As of 3.0, a `poll` whose time ends while the group leader joins for new partitions forgets
+        about it: the library believes that there is no need to, and the member sits idle.
+        """
+        group = self._consumer._coordinator
+        if group.rejoining:
+            group.request_rejoin()
+        group.poll(timeout_ms=None)
+        return {}
+
+    def _answer(self, deadline: float | None) -> _Answer | None:
+        """Waits for the worker, and meanwhile tells the listener; None when time is up."""
+        while True:
+            try:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                answer = self._answers.get(timeout=left)
+            except queue.Empty:
+                return None
+            if isinstance(answer, _Answer):
+                return answer
             self._hear(answer)
-        if answer.error is not None:
-            raise answer.error
-        return answer.records
 
     def _hear(self, event: _Event) -> None:
         """Tells the listener; the poll raises its error once the group goes on."""
@@ -175,14 +230,13 @@ class KafkaPythonConsumer:
         deadline = time.monotonic() + timeout_s
         while True:
             self._raise_pending()
-            left = max(0.0, deadline - time.monotonic())
             try:
-                polled = self._poll(int(left * 1000), max_records)
+                polled = self._poll(deadline, max_records)
             except Exception as error:
                 self._on_poll_failed(error)
                 polled = {}
             self._raise_pending()
-            if polled or left == 0.0:
+            if polled or time.monotonic() >= deadline:
                 return _records(polled)
 
     def _raise_pending(self) -> None:
@@ -340,7 +394,7 @@ class KafkaPythonConsumer:
 class _Relay(AsyncConsumerRebalanceListener):
     """Runs on the library's I/O thread: passes events on, and waits without blocking it."""
 
-    def __init__(self, answers: queue.SimpleQueue[_Event | _Polled]) -> None:
+    def __init__(self, answers: queue.SimpleQueue[_Event | _Answer]) -> None:
         self._answers = answers
         self.closing = False
 
@@ -361,7 +415,7 @@ class _Relay(AsyncConsumerRebalanceListener):
         await event.done
 
 
-def _records(polled: dict[TopicPartition, list[Any]]) -> list[KafkaRecord]:
+def _records(polled: _Polled) -> list[KafkaRecord]:
     records: list[KafkaRecord] = []
     new = tuple.__new__
     for (topic, partition), found in polled.items():

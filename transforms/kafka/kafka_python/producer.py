@@ -20,7 +20,13 @@ from transforms.kafka.client import (
     record_too_large,
     within,
 )
-from transforms.kafka.kafka_python.common import connect, connection, reason, timeout_ms
+from transforms.kafka.kafka_python.common import (
+    connect,
+    connection,
+    create_no_topics,
+    reason,
+    timeout_ms,
+)
 from transforms.records import KafkaRecord
 
 _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
@@ -41,7 +47,12 @@ _FRAMING_BYTES = 1_024
 
 
 class KafkaPythonProducer:
-    """A `Producer`; see there for what each method promises."""
+    """A `Producer`; see there for what each method promises.
+
+    Writes without idempotence, one request at a time: as of 3.0 the idempotent producer is dead
+    once the broker has refused one record, and reports every later one as refused too. A request
+    that is repeated because its answer got lost may so be written twice, never out of order.
+    """
 
     def __init__(self, cluster: KafkaConfig, config: ProducerConfig) -> None:
         self._config = config
@@ -52,13 +63,13 @@ class KafkaPythonProducer:
             "request_timeout_ms": 30_000,
             **connection(cluster, "producer", min(_CONNECT_TIMEOUT_S, config.delivery_timeout_s)),
             "acks": "all",
-            "enable_idempotence": True,
+            "enable_idempotence": False,
+            "max_in_flight_requests_per_connection": 1,
             "partitioner": StickyPartitioner(),
             "linger_ms": linger_ms,
             "delivery_timeout_ms": delivery_ms,
             "max_block_ms": min(delivery_ms, 30_000),
             "max_request_size": config.max_message_bytes + _FRAMING_BYTES,
-            "allow_auto_create_topics": False,
             "metrics_enabled": False,
         }
         settings["batch_size"] = min(settings["batch_size"], config.max_message_bytes)
@@ -66,10 +77,12 @@ class KafkaPythonProducer:
             settings["request_timeout_ms"], delivery_ms - linger_ms
         )
         self._producer = connect(KafkaProducer, settings, DeliveryError)
+        create_no_topics(self._producer._metadata)
         self._send = self._producer.send
         self._pending: collections.deque[tuple[Any, KafkaRecord, int]] = collections.deque()
         self._pending_bytes = 0
         self._failures: list[Failure] = []
+        self._again: list[KafkaRecord] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -107,17 +120,33 @@ class KafkaPythonProducer:
             while pending and pending[0][0].is_done:
                 future, record, size = pending.popleft()
                 self._pending_bytes -= size
-                if future.exception is not None:
-                    self._failures.append(Failure(record, self._failure(record, future.exception)))
+                error = future.exception
+                if error is None:
+                    continue
+                if type(error) is errors.KafkaError:  # written with another one that was refused
+                    self._again.append(record)
+                else:
+                    self._failures.append(Failure(record, self._failure(record, error)))
 
     def in_flight(self) -> int:
         self._collect()
-        return sum(not future.is_done for future, _, _ in list(self._pending))
+        waiting = sum(not future.is_done for future, _, _ in list(self._pending))
+        return waiting + len(self._again)
 
     def flush(self, timeout_s: float) -> list[Failure]:
         deadline = time.monotonic() + timeout_s
+        self._await_all(deadline, timeout_s)
+        while self._again:
+            again, self._again = self._again, []
+            for record in again:
+                self.produce(record)
+            self._await_all(deadline, timeout_s)
+        failures, self._failures = self._failures, []
+        return failures
+
+    def _await_all(self, deadline: float, timeout_s: float) -> None:
         with contextlib.suppress(errors.KafkaTimeoutError):
-            self._producer.flush(timeout_s)
+            self._producer.flush(max(0.0, deadline - time.monotonic()))
         self._collect()
         while self._pending:
             left = deadline - time.monotonic()
@@ -128,8 +157,6 @@ class KafkaPythonProducer:
             with contextlib.suppress(errors.KafkaError, IndexError):
                 self._pending[0][0].get(left)
             self._collect()
-        failures, self._failures = self._failures, []
-        return failures
 
     def close(self) -> None:
         if self._closed:

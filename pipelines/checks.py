@@ -1,14 +1,21 @@
-"""Runs checks side by side, all of them under one deadline that holds whatever they wait for."""
+"""How checks are run: side by side, under one deadline that holds whatever they wait for."""
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from transforms.errors import PreflightError
+
+T = TypeVar("T")
+
+RETRY_S = 3.0
+"""How long passing failures are tried again; shorter than a call's time-out, which is none."""
 
 
 def run_all(checks: Mapping[str, Callable[[], Any]], deadline_s: float) -> dict[str, Any]:
@@ -52,6 +59,32 @@ def run_all(checks: Mapping[str, Callable[[], Any]], deadline_s: float) -> dict[
     if failures:
         raise PreflightError("\n".join(map(str, failures))) from failures[0]
     return results
+
+
+def retried(check: Callable[[], T]) -> T:
+    """Asks again, for a moment, what a cluster that has just started cannot answer yet."""
+    end = time.monotonic() + RETRY_S
+    while True:
+        try:
+            return check()
+        except PreflightError as error:
+            if not getattr(error.__cause__, "retriable", False) or time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+@contextmanager
+def quiet_clients(debug: bool) -> Iterator[None]:
+    """Keeps what clients log of their failures out of sight: one line of ours says it all."""
+    loggers = [] if debug else [logging.getLogger(name) for name in ("kafka", "google", "grpc")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _late(name: str, deadline_s: float) -> PreflightError:

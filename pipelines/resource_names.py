@@ -1,0 +1,91 @@
+"""Names of brokers, topics and subscriptions, by the rules of Kafka and Pub/Sub. Pure.
+
+What a name must be is checked by functions that raise ValueError, as in `pipelines.flag_values`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+# -- Kafka --------------------------------------------------------------------------------------
+
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?):([0-9]{1,5})")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+def host_ports(text: str) -> str:
+    """`HOST:PORT[,HOST:PORT...]`, an IPv6 address in brackets."""
+    for server in text.split(","):
+        match = _HOST.fullmatch(server)
+        if not match or not 0 < int(match[3]) < 65536:
+            raise ValueError(f"{server!r} is not HOST:PORT; for example broker.example.org:9092")
+    return text
+
+
+def kafka_topic(text: str) -> str:
+    """A topic name by Kafka's rule: 1 to 249 of `[A-Za-z0-9._-]`, neither `.` nor `..`.
+
+    Source: https://kafka.apache.org/documentation/#basic_ops_add_topic
+    """
+    if not _TOPIC.fullmatch(text) or text in (".", ".."):
+        raise ValueError(f"{text!r} is not a Kafka topic name; use 1-249 of A-Z a-z 0-9 . _ -")
+    return text
+
+
+def kafka_topics(text: str) -> tuple[str, ...]:
+    """Topic names with commas between them, or one `^regex`, which may hold commas itself."""
+    if text.startswith("^"):
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+        return (text,)
+    names = text.split(",")
+    if any(name.strip().startswith("^") for name in names):
+        raise ValueError(f"{text!r} mixes names with a ^regex; a ^regex stands alone")
+    for name in names:
+        kafka_topic(name)
+    if len(set(names)) < len(names):
+        raise ValueError(f"{text!r} names a topic twice")
+    return tuple(names)
+
+
+def matches(topics: tuple[str, ...], topic: str) -> bool:
+    """Whether a topic belongs to a selection: a list of names, or one `^regex`."""
+    if topics and topics[0].startswith("^"):
+        return re.match(topics[0], topic) is not None
+    return topic in topics
+
+
+# -- Pub/Sub ------------------------------------------------------------------------------------
+
+
+_RESOURCE_ID = r"[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
+_PROJECT = r"[A-Za-z0-9][A-Za-z0-9.:_-]*"
+
+
+def pubsub_resource(collection: str) -> Callable[[str], str]:
+    """`projects/P/<collection>/NAME`, NAME by Pub/Sub's rule.
+
+    Source: https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+    """
+
+    def parse(text: str) -> str:
+        match = re.fullmatch(f"projects/{_PROJECT}/{collection}/(.*)", text)
+        if not match:
+            raise ValueError(f"{text!r} is not projects/PROJECT/{collection}/NAME")
+        pubsub_name(match[1])
+        return text
+
+    return parse
+
+
+def pubsub_name(name: str) -> None:
+    """Checks the last part of a resource's name."""
+    if not re.fullmatch(_RESOURCE_ID, name) or name.startswith("goog"):
+        raise ValueError(
+            f"{name!r} is not a Pub/Sub name; it has 3-255 of A-Z a-z 0-9 . _ ~ + % -, "
+            "begins with a letter, and not with goog"
+        )

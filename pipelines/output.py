@@ -30,8 +30,14 @@ LOG_PERIOD_S = 10.0
 _JOIN_S = 0.2
 
 _OURS = ("pipelines", "transforms", "__main__")
-_NOISY = ("py.warnings", "kafka.net.selector")
-"""Loggers whose warnings are for developers: Python's own, and callbacks that took 0.1 s."""
+_QUIETER = {
+    "py.warnings": logging.ERROR,
+    # callbacks that took 0.1 s
+    "kafka.net.selector": logging.ERROR,
+    # every error of a DoFn, which the runtime says again
+    "apache_beam.runners.common": logging.CRITICAL,
+}
+"""From which level on these are heard, whose warnings or errors help only developers."""
 
 
 class _Formatter(logging.Formatter):
@@ -92,15 +98,15 @@ def configure_logging(debug: bool, demo: bool) -> None:
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
     logging.captureWarnings(True)
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.ERROR)
+    for name, level in _QUIETER.items():
+        logging.getLogger(name).setLevel(logging.DEBUG if debug else level)
     # gRPC's core does not log through Python.
     os.environ.setdefault("GRPC_VERBOSITY", "INFO" if debug else "NONE")
 
 
 def say(text: str) -> None:
-    """One plain line, without time and level."""
-    _handler.write(_handler.prefix + text)
+    """Plain text, without time and level."""
+    _handler.write("\n".join(_handler.prefix + line for line in text.splitlines()))
 
 
 def write_now(text: str) -> None:

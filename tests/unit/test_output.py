@@ -241,6 +241,7 @@ def test_foreign_loggers_are_heard_from_warning_on_and_named(logging_to, stderr)
         logging.getLogger(name).info("noise")
         logging.getLogger(name).warning("trouble")
     logging.getLogger("kafka.net.selector").warning("a callback ran for 0.195 s")
+    logging.getLogger("apache_beam.runners.common").error("what the runtime says again")
     logging.getLogger("transforms.kafka").info("ours")
     logging.getLogger("pipelines").debug("detail")
     warnings.warn("old", DeprecationWarning, stacklevel=1)
@@ -269,6 +270,12 @@ def test_an_error_is_one_line_and_in_debug_has_a_traceback(logging_to, stderr, d
     assert ("Traceback" in stderr()) is debug
     assert debug or len(lines) == 1
     assert all(line.startswith("DEMO ") is demo for line in lines)
+
+
+def test_plain_text_is_marked_line_by_line_in_a_demo(logging_to, stderr) -> None:
+    logging_to(False, demo=True)
+    output.say("one\ntwo")
+    assert stderr() == "DEMO one\nDEMO two\n"
 
 
 def test_a_signal_handlers_line_takes_no_lock(logging_to, capfd) -> None:

@@ -161,7 +161,7 @@ class LibrdkafkaConsumer:
         self._next_metadata_s = 0.0
         self._starts: dict[Partition, int] = {}
         self._ends: dict[Partition, int] = {}
-        self._broken: dict[Partition, tuple[int, SourceError]] = {}
+        self._broken: dict[Partition, tuple[int, Exception]] = {}
         self._rebalances = 0
         self._turns = _Turns()
         self._lag: int | None = None
@@ -213,10 +213,13 @@ class LibrdkafkaConsumer:
 
     def _on_assign(self, _: confluent_kafka.Consumer, parts: list[TopicPartition]) -> None:
         owned = [(part.topic, part.partition) for part in parts]
-        offsets = self._tell("on_assigned", owned) or {}
-        if self._error is None and offsets.keys() != set(owned):
-            self._error = SourceError(f"begin {part_names(owned)}: no offset for each of them")
-        self._begin(offsets if self._error is None else {})
+        offsets = self._tell("on_assigned", owned)
+        error = self._error
+        if error is None and offsets.keys() != set(owned):
+            error = SourceError(f"begin {part_names(owned)}: no offset for each of them")
+        self._begin(offsets if error is None else {})
+        if error is not None:
+            self._broken = dict.fromkeys(owned, (0, error))
 
     def _on_revoke(self, _: confluent_kafka.Consumer, parts: list[TopicPartition]) -> None:
         self._tell("on_revoked", [(part.topic, part.partition) for part in parts])
@@ -327,7 +330,7 @@ class LibrdkafkaConsumer:
             self._ends[_partition(message)] = _offset(message)
         elif code == KafkaError._AUTO_OFFSET_RESET:
             self._break(message, self._gap(_partition(message), _offset(message)))
-        elif (error.fatal() or code in _SOURCE_ERRORS) and message.partition() is None:
+        elif (error.fatal() or code in _SOURCE_ERRORS) and message.topic() is None:
             self._error = self._error or SourceError(f"read: {error.str()}")
         elif error.fatal() or code in _SOURCE_ERRORS:
             topic, partition = _partition(message)

@@ -109,7 +109,7 @@ class KafkaPythonConsumer:
         )
         create_no_topics(self._consumer._cluster)
         self._owned: set[TopicPartition] = set()
-        self._broken: dict[Partition, SourceError] = {}
+        self._broken: dict[Partition, Exception] = {}
         self._listener: RebalanceListener | None = None
         self._error: Exception | None = None
         self._requests: queue.SimpleQueue[Callable[[], _Polled] | None] = queue.SimpleQueue()
@@ -159,6 +159,11 @@ class KafkaPythonConsumer:
         left_ms = max(0, int((deadline - time.monotonic()) * 1000))
         return self._consumer.poll(left_ms, max_records)  # type: ignore[no-any-return]
 
+    def _fenced(self) -> bool:
+        """As of 3.0, a static member that was replaced only stops its heartbeat, and sits idle."""
+        group = self._consumer._coordinator
+        return self._worker is not None and group.stable() and not group._heartbeat_enabled
+
     def _must_join(self) -> bool:
         group = self._consumer._coordinator
         return bool(group.rejoining or group.need_rejoin())
@@ -190,17 +195,20 @@ class KafkaPythonConsumer:
     def _hear(self, event: _Event) -> None:
         """Tells the listener; the poll raises its error once the group goes on."""
         self._broken.clear()
+        assigned = event.name == "on_assigned"
         try:
-            if event.name == "on_assigned":
+            if assigned:
                 self._owned = {TopicPartition(*part) for part in event.partitions}
             if self._listener is not None and event.partitions:
                 offsets = getattr(self._listener, event.name)(event.partitions)
-                if event.name == "on_assigned":
+                if assigned:
                     self._begin(event.partitions, offsets)
         except Exception as error:
             self._error = error
+            if assigned:
+                self._broken = dict.fromkeys(event.partitions, error)
         finally:
-            if event.name != "on_assigned":
+            if not assigned:
                 self._owned = set()
             self._resolve(event.done)
 
@@ -240,13 +248,17 @@ class KafkaPythonConsumer:
                 return _records(polled)
 
     def _raise_pending(self) -> None:
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        if self._fenced():
+            raise SourceError("read: another member has the same --instance_id; give each its own")
         for broken in self._broken.values():
             raise broken
 
     def _on_poll_failed(self, error: Exception) -> None:
         """Sorts what a poll raised: a partition that cannot be read on, an end, or a hiccup."""
+        self._raise_pending()
         if isinstance(error, errors.OffsetOutOfRangeError):
             for part, offset in error.args[0].items():
                 self._break(part, self._gap(part, offset))
@@ -261,7 +273,10 @@ class KafkaPythonConsumer:
             raise SourceError(f"read: {reason(error)}") from error
 
     def _on_unreadable(self, error: Exception) -> None:
-        """The library does not say where it failed; its buffer of that partition is of no use."""
+        """The library does not say where it failed; its buffer of that partition is of no use.
+
+        It reads a batch from its beginning: what follows in the same batch stays out of reach.
+        """
         buffer = self._consumer._fetcher._next_partition_records
         if buffer is None:
             raise SourceError(f"read: {reason(error)}") from error

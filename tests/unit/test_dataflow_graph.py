@@ -1,0 +1,73 @@
+"""Which source reads Pub/Sub where: the graph for each runner, built without a network."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+import pytest
+
+from pipelines import kafka_to_ps, ps_to_kafka
+from pipelines.options import parse
+from pipelines.preflight import Facts
+from pipelines.runtime import bridge_config, pipeline_options
+
+DATAFLOW = [
+    "--runner=DataflowRunner",
+    "--project=a-project",
+    "--region=us-central1",
+    "--temp_location=gs://a-bucket/temp",
+    "--staging_location=gs://a-bucket/staging",
+    "--dry_run=True",
+]
+PS_TO_KAFKA = [
+    "--subscription=projects/a-project/subscriptions/alerts",
+    "--bootstrap_servers=kafka:9092",
+    "--kafka_topic=alerts",
+]
+KAFKA_TO_PS = [
+    "--bootstrap_servers=kafka:9092",
+    "--kafka_topics=alerts",
+    "--group_id=bridge",
+    "--pubsub_topic=projects/a-project/topics/alerts",
+]
+NATIVE_READ = "beam:transform:pubsub_read:v1"
+
+
+def graph(module, name, flags):
+    """The pipeline's proto."""
+    options = parse(name, flags, {})
+    pipeline = beam.Pipeline(options=pipeline_options(options))
+    module.build(pipeline, options, Facts(), bridge_config(options))
+    return pipeline.to_runner_api()
+
+
+@pytest.mark.parametrize(
+    ("runner", "native"), [(DATAFLOW, True), (["--runner=PrismRunner"], False), ([], False)]
+)
+def test_pubsub_is_read_natively_on_dataflow_and_nowhere_else(runner, native):
+    proto = graph(ps_to_kafka, "ps_to_kafka", [*runner, *PS_TO_KAFKA])
+    reads = [t for t in proto.components.transforms.values() if t.spec.urn == NATIVE_READ]
+    assert len(reads) == native
+    names = {t.unique_name for t in proto.components.transforms.values()}
+    assert ("ReadFromPubSub/Pull" in names) is not native
+    assert {"ToKafka/Map", "WriteToKafka/Write"} <= names
+
+
+@pytest.mark.parametrize("runner", [DATAFLOW, ["--runner=PrismRunner"], []])
+def test_nothing_shuffles_between_source_and_sink(runner):
+    for module, name, flags in (
+        (ps_to_kafka, "ps_to_kafka", PS_TO_KAFKA),
+        (kafka_to_ps, "kafka_to_ps", KAFKA_TO_PS),
+    ):
+        proto = graph(module, name, [*runner, *flags])
+        urns = {t.spec.urn for t in proto.components.transforms.values()}
+        assert not urns & {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"}
+
+
+def test_no_secret_stands_in_the_display_data():
+    proto = graph(
+        kafka_to_ps,
+        "kafka_to_ps",
+        [*DATAFLOW, *KAFKA_TO_PS, "--kafka_config=ssl.key.password=opensesame"],
+    )
+    for transform in proto.components.transforms.values():
+        assert b"opensesame" not in b"".join(d.payload for d in transform.display_data)

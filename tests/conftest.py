@@ -13,7 +13,7 @@ def stack():
     """A real Kafka and the Pub/Sub emulator; fails where they cannot be had."""
     from pipelines.local.stack import EmbeddedStack
 
-    with EmbeddedStack() as running:
+    with EmbeddedStack(emulator_heap="2g") as running:
         before = os.environ.get("PUBSUB_EMULATOR_HOST")
         os.environ["PUBSUB_EMULATOR_HOST"] = running.pubsub_emulator_host
         yield running

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from kafka_clients import Clients
 
+from pipelines.local import broker
+from pipelines.local.stack import EmbeddedStack
 from transforms.kafka.client import KafkaConfig
+
+QUICK = {"heartbeat.interval.ms": "300"}
+"""Members hear of a rebalance by their heartbeat."""
 
 
 @pytest.fixture(params=["librdkafka", "kafka-python"])
@@ -17,9 +22,20 @@ def client(request):
 @pytest.fixture
 def clients(stack, client):
     """Opens clients of that kind; closes them at the end."""
-    clients = Clients(KafkaConfig(stack.bootstrap_servers, client))
+    clients = Clients(KafkaConfig(stack.bootstrap_servers, client, QUICK))
     yield clients
     clients.close()
+
+
+@pytest.fixture(scope="module")
+def creating_stack():
+    """A broker that makes the topics that it is asked about."""
+    settings = broker._PROPERTIES.replace("auto.create.topics.enable=false\n", "")
+    assert settings != broker._PROPERTIES
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(broker, "_PROPERTIES", settings)
+        with EmbeddedStack(pubsub=False) as running:
+            yield running
 
 
 @pytest.fixture

@@ -301,12 +301,8 @@ class LibrdkafkaConsumer:
                 continue
             try:
                 headers = message.headers()
-            except (SystemError, UnicodeDecodeError) as cause:
-                self._break(message, _undecodable(message, cause))
-                continue
-            kind, timestamp_ms = message.timestamp()
-            append(
-                new(
+                kind, timestamp_ms = message.timestamp()
+                record = new(
                     KafkaRecord,
                     (
                         message.topic(),
@@ -320,7 +316,12 @@ class LibrdkafkaConsumer:
                         None,
                     ),
                 )
-            )
+            except (SystemError, UnicodeDecodeError) as cause:
+                # `headers()` returns a broken list with an error set behind it, which Python
+                # notices at the latest in `new`.
+                self._break(message, _undecodable(message, cause))
+            else:
+                append(record)
         return records
 
     def _on_event(self, message: Message, error: KafkaError) -> None:

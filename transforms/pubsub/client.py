@@ -152,7 +152,7 @@ class Subscriber:
         ]
         self._lock = threading.Lock()
         self._pulling: Any = None
-        self._cancelled = False
+        self._cancelled = threading.Event()
 
     def pull(self, max_messages: int, timeout_s: float) -> list[Received]:
         """Waits for up to `timeout_s` for at least one message; returns at most `max_messages`.
@@ -162,7 +162,7 @@ class Subscriber:
         """
         request = types.PullRequest(subscription=self._subscription, max_messages=max_messages)
         with self._lock:
-            if self._cancelled:
+            if self._cancelled.is_set():
                 return []
             self._pulling = self._client.transport.pull.future(
                 request, timeout=timeout_s, metadata=self._metadata
@@ -177,14 +177,13 @@ class Subscriber:
     def stream(
         self, max_messages: int, max_bytes: int, ack_deadline_s: int
     ) -> Iterator[list[Received]]:
-        """StreamingPull: yields what arrives until the stream ends or is cancelled.
+        """StreamingPull: yields what arrives until the stream ends, or `cancel` has ended it.
 
         The service sends no more while `max_messages` or `max_bytes` are unacknowledged.
 
         Raises:
           SourceError: the service refuses; a transient error ends the stream with a warning.
         """
-        opened = threading.Event()
 
         def requests() -> Iterator[types.StreamingPullRequest]:
             yield types.StreamingPullRequest(
@@ -193,27 +192,26 @@ class Subscriber:
                 max_outstanding_messages=max_messages,
                 max_outstanding_bytes=max_bytes,
             )
-            opened.wait()
+            self._cancelled.wait()
 
         with self._lock:
-            if self._cancelled:
+            if self._cancelled.is_set():
                 return
-            self._pulling = self._client.transport.streaming_pull(
-                requests(), metadata=self._metadata
-            )
+            stream = self._client.transport.streaming_pull(requests(), metadata=self._metadata)
         try:
-            for response in self._pulling:
+            for response in stream:
                 yield _received(response)
         except grpc.RpcError as error:
             self._raise_unless_transient(error, 0)
         finally:
-            opened.set()
-            self._pulling.cancel()
+            stream.cancel()
 
     def cancel(self) -> None:
-        """Ends a pull or stream that is under way, and all later ones at once."""
+        """Ends a pull that is under way, and all later ones at once. A stream is half-closed: it
+        yields what the service has sent already, which would be leased in vain otherwise, and ends.
+        """
         with self._lock:
-            self._cancelled = True
+            self._cancelled.set()
             if self._pulling is not None:
                 self._pulling.cancel()
 
@@ -261,7 +259,7 @@ class Subscriber:
                 raise CommitError(_explain(method, self._subscription, error)) from error
 
     def _raise_unless_transient(self, error: Exception, timeout_s: float) -> None:
-        if self._cancelled:
+        if self._cancelled.is_set():
             return
         translated = api.from_grpc_error(error) if isinstance(error, grpc.RpcError) else error
         if isinstance(translated, api.DeadlineExceeded) and timeout_s:

@@ -271,17 +271,18 @@ class PubsubSession:
                 self._pulling = False
 
     def _pull_stream(self) -> None:
+        """Holds what a stream sends; from a stop on only to give it back, till the stream ends."""
+        control = self._bridge.control
         for received in self._subscriber.stream(
             5 * PULL_MAX_MESSAGES, self._prefetch_bytes, self._lease_s
         ):
             left = len(received)
-            while left:
-                left -= self._bridge.control.reserve(left)
-                if left and self._bridge.control.wait(_WAIT_S / 10):
-                    break
+            while left and not control.stopping:
+                left -= control.reserve(left)
+                control.wait(_WAIT_S / 10 if left else 0)
             self._hold(received)
             if not self._wait_for_room():
-                return
+                self._subscriber.cancel()
 
     def _hold(self, received: list[Received]) -> None:
         if not received:

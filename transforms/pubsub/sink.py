@@ -224,7 +224,8 @@ class PubsubWriter:
         except TransferError as error:
             self._fail(error)
         except Exception as error:
-            _log.exception("publish %s", self._topic)
+            if not self._closed:
+                _log.exception("publish %s", self._topic)
             self._fail(DeliveryError(f"publish {self._topic}: {type(error).__name__}"))
         finally:
             with self._changed:

@@ -1,0 +1,195 @@
+"""Leases, acks and nacks, against a subscriber that is told what to do."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+
+import pytest
+from ends import until
+
+from transforms.control import Bounds
+from transforms.errors import CommitError, SourceError
+from transforms.pubsub.client import Received
+from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
+from transforms.records import PubsubRecord
+from transforms.registry import Bridge, BridgeConfig
+
+
+class ScriptedSubscriber:
+    """Pulls return what was put in `waiting`, at most as many as asked for."""
+
+    def __init__(self) -> None:
+        self.waiting: queue.Queue = queue.Queue()
+        self.asked: list[int] = []
+        self.acked: list[str] = []
+        self.modified: list[tuple[int, tuple[str, ...]]] = []
+        self.cancelled = threading.Event()
+        self.ack_error: CommitError | None = None
+        self.pull_error: SourceError | None = None
+
+    def pull(self, max_messages, _timeout_s):
+        self.asked.append(max_messages)
+        if self.pull_error is not None:
+            raise self.pull_error
+        try:
+            batch = self.waiting.get(timeout=0.05)
+        except queue.Empty:
+            return []
+        assert len(batch) <= max_messages
+        return batch
+
+    def cancel(self):
+        self.cancelled.set()
+
+    def acknowledge(self, ack_ids, _timeout_s):
+        if self.ack_error is not None:
+            raise self.ack_error
+        self.acked += ack_ids
+
+    def modify_ack_deadline(self, ack_ids, seconds, _timeout_s):
+        self.modified.append((seconds, tuple(ack_ids)))
+
+    def close(self):
+        pass
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+_ids = itertools.count()
+
+
+def batch(count, key="", attempt=0):
+    return [
+        Received(f"ack-{n}", PubsubRecord(b"d", {}, key, f"id-{n}", 1), attempt)
+        for n in itertools.islice(_ids, count)
+    ]
+
+
+class Fixture:
+    def __init__(self, bounds=Bounds(), **config) -> None:  # noqa: B008
+        self.subscriber = ScriptedSubscriber()
+        self.clock = Clock()
+        bridge_config = BridgeConfig("test", bounds)
+        self.bridge = Bridge(bridge_config)
+        self.session = PubsubSession(
+            PubsubSourceConfig(bridge_config, "projects/p/subscriptions/s", **config),
+            self.bridge,
+            self.subscriber,
+            self.clock,
+        )
+        self.bridge.session("pubsub", lambda: self.session)
+
+    def read(self, messages):
+        bundle = self.session.begin()
+        self.subscriber.waiting.put(messages)
+        until(lambda: self.session.take(bundle), "the pull arrives", 5)
+        return bundle
+
+    @property
+    def counts(self):
+        return {name: n for name, n in self.bridge.counts.totals().items() if n}
+
+
+@pytest.fixture
+def fixture():
+    made = Fixture()
+    yield made
+    made.bridge.close()
+
+
+def acks(messages):
+    return [message.ack_id for message in messages]
+
+
+def test_messages_are_acked_when_their_bundle_is_confirmed_and_not_before(fixture):
+    messages = batch(3)
+    bundle = fixture.read(messages)
+    assert fixture.subscriber.acked == []
+    bundle.finalize()
+    assert fixture.subscriber.acked == acks(messages)
+    fixture.bridge.close()
+    assert not [m for m in fixture.subscriber.modified if m[0] == 0]
+
+
+def test_after_a_failed_bundle_all_that_is_held_is_nacked_prefetched_messages_included(fixture):
+    read, prefetched = batch(3), batch(2)
+    fixture.read(read)
+    fixture.subscriber.waiting.put(prefetched)
+    until(lambda: len(fixture.session._held) == 5, "both pulls are held", 5)
+    fixture.bridge.release()
+    assert fixture.subscriber.modified == [(0, tuple(acks(read + prefetched)))]
+    assert fixture.counts["released"] == 3
+    assert fixture.subscriber.acked == []
+
+
+def test_a_message_that_comes_again_is_counted(fixture):
+    first = batch(1)
+    fixture.read(first)
+    fixture.bridge.release()
+    fixture.read([Received("ack-again", first[0].record, 0)])
+    fixture.read(batch(1, attempt=2))
+    assert fixture.counts["redelivered"] == 2
+
+
+def test_an_ack_after_the_lease_ran_out_is_counted_as_an_expected_redelivery(fixture):
+    bundle = fixture.read(batch(2))
+    fixture.clock.now += 11
+    bundle.finalize()
+    assert fixture.counts["redelivery_expected"] == 2
+
+
+def test_leases_are_extended_until_the_longest_lease():
+    fixture = Fixture(ack_deadline_s=10, max_lease_s=100)
+    fixture.session._lease_s = 0.03
+    messages = batch(2)
+    fixture.read(messages)
+    until(lambda: fixture.subscriber.modified, "an extension", 5)
+    assert fixture.subscriber.modified[0][1] == tuple(acks(messages))
+    fixture.clock.now = 100
+    timer = fixture.session._threads[1]
+    timer.join(0.2)
+    extended = len(fixture.subscriber.modified)
+    timer.join(0.2)
+    assert len(fixture.subscriber.modified) == extended
+    fixture.bridge.close()
+
+
+def test_a_failed_ack_is_counted_and_the_last_one_is_the_runs_error(fixture):
+    bundle = fixture.read(batch(1))
+    fixture.subscriber.ack_error = CommitError("acknowledge s: no answer")
+    bundle.finalize()
+    assert fixture.counts["commit_failures"] == 1
+    fixture.bridge.close()
+    assert isinstance(fixture.bridge.failure, CommitError)
+
+
+def test_no_more_than_max_messages_are_pulled_and_the_end_waits_for_the_last_pull():
+    fixture = Fixture(Bounds(max_messages=5))
+    bundle = fixture.read(batch(3))
+    until(lambda: fixture.subscriber.asked[-1] == 2, "a pull of the remaining two", 5)
+    assert not fixture.session.drained
+    fixture.subscriber.waiting.put(batch(2))
+    until(lambda: fixture.session.take(bundle), "the last two", 5)
+    assert fixture.session.drained
+    assert len(bundle.held) == 5
+    fixture.bridge.close()
+
+
+def test_a_refused_pull_is_the_readers_error(fixture):
+    fixture.subscriber.pull_error = SourceError("pull s: permission denied")
+    bundle = fixture.session.begin()
+    with pytest.raises(SourceError, match="permission denied"):
+        until(lambda: fixture.session.take(bundle), "an error", 5)
+
+
+def test_a_bundle_knows_that_it_holds_ordering_keys(fixture):
+    assert not fixture.read(batch(1)).ordered
+    assert fixture.read(batch(1, key="k")).ordered

@@ -1,0 +1,163 @@
+"""Publishing: batches within the service's limits, order per key, and what a refusal does."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms import limits
+from transforms.errors import DeliveryError, RefusedError
+from transforms.metrics import Counts
+from transforms.pubsub.sink import PubsubSinkConfig, PubsubWriter
+from transforms.records import PubsubRecord
+from transforms.registry import BridgeConfig
+
+TOPIC = "projects/p/topics/t"
+
+
+class ScriptedPublisher:
+    """Keeps each request; refuses requests that hold a message called `poison`."""
+
+    def __init__(self) -> None:
+        self.requests: list[list] = []
+        self.lock = threading.Lock()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    def publish(self, messages):
+        assert self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+        if any(message.data == b"poison" for message in messages):
+            raise RefusedError(f"publish {TOPIC}: invalid")
+        with self.lock:
+            self.requests.append(messages)
+
+    @property
+    def published(self) -> list[bytes]:
+        return [message.data for request in self.requests for message in request]
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def publisher():
+    return ScriptedPublisher()
+
+
+def writer_for(publisher, **settings) -> PubsubWriter:
+    bridge = BridgeConfig("test", **{"linger_ms": 2, "delivery_timeout_s": 10} | settings)
+    return PubsubWriter(PubsubSinkConfig(bridge, TOPIC), Counts(), publisher)
+
+
+@pytest.fixture
+def writer(publisher):
+    opened = writer_for(publisher)
+    yield opened
+    opened.close()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["", "a", "b"]), st.sampled_from([0, 10, 900_000, 9_999_000])),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_every_request_is_within_the_limits_of_one_key_and_in_order(messages):
+    publisher = ScriptedPublisher()
+    writer = writer_for(publisher)
+    for number, (key, size) in enumerate(messages):
+        writer.write(PubsubRecord(bytes(size), {"n": str(number)}, key))
+    writer.flush(10)
+    writer.close()
+    order: dict[str, list[int]] = {}
+    for request in publisher.requests:
+        assert len(request) <= limits.PUBSUB_MAX_REQUEST_MESSAGES
+        size_bytes = sum(message.ByteSize() for message in request) + len(TOPIC)
+        assert size_bytes <= limits.PUBSUB_MAX_REQUEST_BYTES
+        assert len({message.ordering_key for message in request}) == 1
+        for message in request:
+            order.setdefault(message.ordering_key, []).append(int(message.attributes["n"]))
+    assert sum(len(numbers) for numbers in order.values()) == len(messages)
+    assert all(sorted(order[key]) == order[key] for key in order if key)
+
+
+def test_no_request_holds_more_than_1000_messages(writer, publisher):
+    publisher.gate.clear()
+    for number in range(2_500):
+        writer.write(PubsubRecord(b"x", {"n": str(number)}, "one"))
+    publisher.gate.set()
+    writer.flush(10)
+    assert max(len(request) for request in publisher.requests) == 1_000
+    assert len(publisher.published) == 2_500
+
+
+def test_a_partial_batch_leaves_after_the_linger_while_nothing_else_happens(writer, publisher):
+    sent = threading.Event()
+    publish = publisher.publish
+    publisher.publish = lambda messages: (publish(messages), sent.set())
+    writer.write(PubsubRecord(b"x"))
+    assert sent.wait(10)
+
+
+@pytest.mark.parametrize("key", ["", "one"])
+def test_a_refused_request_is_bisected_until_the_culprit_stands_alone(writer, publisher, key):
+    publisher.gate.clear()
+    for number in range(20):
+        data = b"poison" if number == 13 else b"%d" % number
+        writer.write(PubsubRecord(data, message_id=f"id-{number}", ordering_key=key))
+    publisher.gate.set()
+    with pytest.raises(RefusedError, match=r"projects/p/topics/t.*id-13"):
+        writer.flush(10)
+    assert not writer.clean
+    assert set(publisher.published) == {b"%d" % n for n in range(13)}
+    with pytest.raises(RefusedError):
+        writer.flush(10)
+
+
+def test_a_failed_publish_fails_the_flush_and_the_next_write(writer, publisher):
+    publisher.error = DeliveryError("publish t: no answer")
+    writer.write(PubsubRecord(b"x"))
+    with pytest.raises(DeliveryError, match="no answer"):
+        writer.flush(10)
+    with pytest.raises(DeliveryError, match="no answer"):
+        writer.write(PubsubRecord(b"y"))
+
+
+def test_a_flush_that_is_not_confirmed_in_time_says_how_many(writer, publisher):
+    publisher.gate.clear()
+    writer.write(PubsubRecord(b"x"))
+    with pytest.raises(DeliveryError, match=r"1 messages not confirmed within 0\.05 s"):
+        writer.flush(0.05)
+    publisher.gate.set()
+    writer.flush(10)
+    assert writer.clean
+
+
+def test_writing_blocks_while_the_limit_is_in_flight(publisher):
+    writer = writer_for(publisher, max_in_flight_bytes=4_000)
+    publisher.gate.clear()
+    written = []
+
+    def write():
+        for number in range(10):
+            writer.write(PubsubRecord(bytes(500)))
+            written.append(number)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    assert len(written) <= 3
+    publisher.gate.set()
+    thread.join(10)
+    writer.flush(10)
+    assert len(publisher.published) == 10
+    writer.close()

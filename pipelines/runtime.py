@@ -37,9 +37,9 @@ def main(pipeline: Pipeline, build: Build, argv: Sequence[str] | None = None) ->
         output.configure_logging(debug, demo=options.demo)
         if options.demo:
             # Only a demo needs the embedded stack and makes alerts.
-            from pipelines import demo
+            from pipelines.demo import endpoints
 
-            with demo.endpoints(options) as options:
+            with endpoints(options) as options:
                 return run(options, build)
         return run(options, build)
     except BridgeError as error:

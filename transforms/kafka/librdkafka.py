@@ -164,6 +164,7 @@ class LibrdkafkaConsumer:
         self._broken: dict[Partition, tuple[int, Exception]] = {}
         self._rebalances = 0
         self._turns = _Turns()
+        self._said = _Log()
         self._lag: int | None = None
         self._next_lag_s = 0.0
         self._error: Exception | None = None
@@ -338,7 +339,7 @@ class LibrdkafkaConsumer:
             where = f"{topic}/{partition}@{message.offset()}"
             self._break(message, SourceError(f"read {where}: {error.str()}"))
         else:
-            _log.warning("consumer: %s", error.str())
+            self._said.log(logging.WARNING, "%s: %s", "consumer", error.str())
 
     def _break(self, message: Message, error: SourceError) -> None:
         """Reads no more of a partition: every poll raises, until it is sought or released."""
@@ -480,7 +481,7 @@ class LibrdkafkaConsumer:
         if error.fatal() or error.code() in _SOURCE_ERRORS:
             self._error = self._error or SourceError(f"read: {error.str()}")
         else:
-            _log.warning("consumer: %s", error.str())
+            self._said.log(logging.WARNING, "%s: %s", "consumer", error.str())
 
 
 class LibrdkafkaProducer:
@@ -621,7 +622,7 @@ class LibrdkafkaProducer:
 
 
 class _Log:
-    """Where librdkafka logs to; it says that a broker is away some 20 times a second."""
+    """Where librdkafka logs to; it says some 20 times a second that a broker is away."""
 
     _REPEAT_AFTER_S = 30.0
 

@@ -41,6 +41,32 @@ class _NoRepeats(logging.Filter):
         return True
 
 
+class _FirstCause(logging.Filter):
+    """Keeps to itself what kafka-python logs while it connects: the error tells the cause, which
+    the library's own error, after many attempts, does not."""
+
+    _LOGGERS = ("kafka.net.manager", "kafka.net.connection", "kafka.net.transport", "kafka.cluster")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cause: BaseException | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for value in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(value, BaseException) and self.cause is None:
+                self.cause = value
+        return False
+
+    def __enter__(self) -> _FirstCause:
+        for name in self._LOGGERS:
+            logging.getLogger(name).filters.insert(0, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._LOGGERS:
+            logging.getLogger(name).removeFilter(self)
+
+
 def _quieten() -> None:
     """kafka-python tells every step of every connection at INFO."""
     root = logging.getLogger("kafka")
@@ -82,15 +108,18 @@ def connect(
       UsageError: a property does not go with another one.
     """
     servers = ",".join(settings["bootstrap_servers"])
+    first = _FirstCause()
     try:
-        return client(**settings)
+        with first:
+            return client(**settings)
     except errors.KafkaConfigurationError as error:
         raise UsageError(f"open kafka-python: {reason(error)}; see --kafka_config") from error
     except errors.KafkaTimeoutError as error:
+        cause = f": {reason(first.cause)}" if first.cause is not None else ""
         raise failure(
-            f"connect {servers}: no broker answered within "
-            f"{settings['bootstrap_timeout_ms'] / 1000:g} s; check --bootstrap_servers, "
-            "security.protocol and the network"
+            f"connect {servers}: no broker let this client in within "
+            f"{settings['bootstrap_timeout_ms'] / 1000:g} s{cause}; "
+            "check --bootstrap_servers and --kafka_config"
         ) from error
     except (errors.KafkaError, OSError, ValueError, RuntimeError) as error:
         raise failure(f"connect {servers}: {reason(error)}; check --kafka_config") from error

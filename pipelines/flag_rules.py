@@ -62,12 +62,24 @@ def emulator(runner: Runner, environ: Mapping[str, str]) -> str:
         raise UsageError(f"PUBSUB_EMULATOR_HOST: {error}") from error
 
 
-def check(pipeline: Pipeline, value: Mapping[str, Any], given: Collection[str]) -> None:
+def check(
+    pipeline: Pipeline, runner: Runner, value: Mapping[str, Any], given: Collection[str]
+) -> None:
     """Refuses combinations that cannot be kept.
 
     Raises:
       UsageError: names the flag to change.
     """
+    if runner is Runner.IN_PROCESS and value["shards"] > 1:
+        raise UsageError(
+            f"--shards: {value['shards']} is over 1, and this runner reads one after the other; "
+            "start more bridges with the same group or subscription, or use --runner=PrismRunner"
+        )
+    if value["max_messages"] is not None and value["pull"] == "streaming":
+        raise UsageError(
+            "--max_messages: cannot be kept with --pull=streaming, which takes what the service "
+            "sends; use --pull=unary"
+        )
     if value["max_messages"] is not None and value["shards"] > 1:
         raise UsageError(
             f"--max_messages: cannot be kept with --shards={value['shards']}; use --shards=1"

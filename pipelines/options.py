@@ -430,7 +430,7 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
     value: dict[str, Any] = taken.values
     beam_flags.check(taken.rest, value["runner_name"], [f.name for f in taken.flags])
     demo = flag_rules.is_demo(pipeline, taken.runner, value, taken.given, environ)
-    flag_rules.check(pipeline, value, taken.given)
+    flag_rules.check(pipeline, taken.runner, value, taken.given)
     emulator = flag_rules.emulator(taken.runner, environ)
     if demo:
         value["bootstrap_servers"] = emulator = ""

@@ -25,6 +25,7 @@ def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
         ack_deadline_s=facts.ack_deadline_s,
         max_lease_s=options.max_lease_s,
         pull=options.pull,
+        shards=options.shards,
     )
     policy = ToKafkaPolicy(
         topic=options.kafka_topic,

@@ -34,6 +34,7 @@ def main(pipeline: Pipeline, build: Build, argv: Sequence[str] | None = None) ->
     debug = "--debug" in argv
     try:
         options = parse(pipeline, argv, os.environ)
+        debug = options.debug
         output.configure_logging(debug, demo=options.demo)
         if options.demo:
             # Only a demo needs the embedded stack and makes alerts.

@@ -253,7 +253,7 @@ LOCAL_ONLY = {
             {
                 *LOCAL_ONLY,
                 "--pull=unary",
-                "--shards=2",
+                "--shards=1",
                 "--commit_interval_s=2",
                 "--max_lease_s=60",
             },
@@ -283,8 +283,10 @@ def test_what_dataflow_misses_is_said_before_anything_starts() -> None:
 @pytest.mark.parametrize(
     ("pipeline", "argv", "says"),
     [
-        (KP, ["--max_messages=5", "--shards=2"], "--max_messages"),
-        (KP, ["--instance_id=a", "--shards=2"], "--instance_id"),
+        (KP, ["--shards=2"], "--shards"),
+        (PS, ["--pull=streaming", "--max_messages=5"], "--max_messages"),
+        (KP, ["--runner=PrismRunner", "--max_messages=5", "--shards=2"], "--max_messages"),
+        (KP, ["--runner=PrismRunner", "--instance_id=a", "--shards=2"], "--instance_id"),
         (KP, ["--instance_id=a", "--assignment=shards"], "--instance_id"),
         (KP, ["--revoke_timeout_s=5", "--assignment=shards"], "--revoke_timeout_s"),
         (PS, ["--commit_interval_s=60", "--max_lease_s=60"], "--commit_interval_s"),

@@ -45,6 +45,7 @@ class PubsubSourceConfig:
       ack_deadline_s: the subscription's own; each lease extension lasts as long.
       max_lease_s: a message that is held longer than this is not extended any more.
       pull: one request a batch, or one stream.
+      shards: readers that pull independently of each other.
     """
 
     bridge: BridgeConfig
@@ -52,6 +53,7 @@ class PubsubSourceConfig:
     ack_deadline_s: int = 10
     max_lease_s: float = 3_600.0
     pull: Literal["unary", "streaming"] = "unary"
+    shards: int = 1
 
 
 class _Held:

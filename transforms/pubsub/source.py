@@ -28,7 +28,7 @@ class ReadFromPubSub(beam.PTransform):
       native: True takes Beam's own source, which Dataflow replaces by its service's; it acks when
         the runner has made the message durable. False pulls in this process.
 
-    Parallelism: native: the runner's. Else one reader a process; several processes share a
+    Parallelism: native: the runner's. Else `shards` readers; several processes share a
       subscription.
     Guarantee: at least once. Messages are acked after the bundle that read them is final, that is,
       after the sinks fused behind this source have confirmed it. Nothing may shuffle between.
@@ -53,11 +53,16 @@ class ReadFromPubSub(beam.PTransform):
         return (
             pbegin
             | "Impulse" >> beam.Impulse()
+            | "Shards" >> beam.FlatMap(_shards, self._config.shards)
             | "Pull" >> beam.ParDo(_PullFn(self._config)).with_output_types(PubsubRecord)
         )
 
     def display_data(self) -> dict[str, Any]:
         return {"subscription": self._config.subscription, "native": self._native}
+
+
+def _shards(_impulse: bytes, count: int) -> range:
+    return range(count)
 
 
 def _from_native(message: PubsubMessage) -> PubsubRecord:
@@ -106,16 +111,16 @@ class _OpenTracker(RestrictionTracker):
 
 
 class _OpenProvider(RestrictionProvider):
-    def initial_restriction(self, element: bytes) -> bool:
+    def initial_restriction(self, element: int) -> bool:
         return True
 
     def create_tracker(self, restriction: bool) -> _OpenTracker:
         return _OpenTracker(restriction)
 
-    def restriction_size(self, element: bytes, restriction: bool) -> float:
+    def restriction_size(self, element: int, restriction: bool) -> float:
         return 1.0
 
-    def truncate(self, element: bytes, restriction: bool) -> None:
+    def truncate(self, element: int, restriction: bool) -> None:
         """A draining runner pulls nothing more."""
 
 
@@ -129,7 +134,7 @@ class _PullFn(beam.DoFn):
     @beam.DoFn.unbounded_per_element()
     def process(
         self,
-        _impulse: bytes,
+        shard: int,
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(_OpenProvider()),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
@@ -138,7 +143,7 @@ class _PullFn(beam.DoFn):
         control = bridge.control
         with bridge.failing():
             session = bridge.session(
-                ("pubsub", self._config.subscription),
+                ("pubsub", self._config.subscription, shard),
                 lambda: PubsubSession(self._config, bridge),
             )
         bundle = session.begin()

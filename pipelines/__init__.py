@@ -1,0 +1,6 @@
+"""One module per runnable: parses options, builds the graph, runs it, says what happened."""
+
+import warnings
+
+# Google's packages announce, one by one, when they drop Python 3.10; errors have one line here.
+warnings.filterwarnings("ignore", "You are using a non-supported Python version", FutureWarning)

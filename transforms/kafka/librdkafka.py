@@ -215,12 +215,12 @@ class LibrdkafkaConsumer:
     def _on_assign(self, _: confluent_kafka.Consumer, parts: list[TopicPartition]) -> None:
         owned = [(part.topic, part.partition) for part in parts]
         offsets = self._tell("on_assigned", owned)
-        error = self._error
-        if error is None and offsets.keys() != set(owned):
-            error = SourceError(f"begin {part_names(owned)}: no offset for each of them")
-        self._begin(offsets if error is None else {})
-        if error is not None:
-            self._broken = dict.fromkeys(owned, (0, error))
+        if offsets is not None and offsets.keys() == set(owned):
+            self._begin(offsets)
+            return
+        error = self._error or SourceError(f"begin {part_names(owned)}: no offset for each of them")
+        self._begin({})
+        self._broken = dict.fromkeys(owned, (0, error))
 
     def _on_revoke(self, _: confluent_kafka.Consumer, parts: list[TopicPartition]) -> None:
         self._tell("on_revoked", [(part.topic, part.partition) for part in parts])
@@ -271,7 +271,7 @@ class LibrdkafkaConsumer:
                 messages = self._take(max(0.0, min(left, _SLICE_S)), max_records)
                 records = self._records(messages)
                 self._work_out_lag(idle=not records)
-            if self._error is not None or not records:
+            if not records:
                 self._raise_pending()
             if records or (not messages and left <= _SLICE_S):
                 return records
@@ -343,7 +343,9 @@ class LibrdkafkaConsumer:
 
     def _break(self, message: Message, error: SourceError) -> None:
         """Reads no more of a partition: every poll raises, until it is sought or released."""
-        self._broken.setdefault(_partition(message), (_offset(message), error))
+        where = _partition(message)
+        if where in self._starts:
+            self._broken.setdefault(where, (_offset(message), error))
 
     def _raise_pending(self) -> None:
         error, self._error = self._error, None
@@ -390,7 +392,7 @@ class LibrdkafkaConsumer:
 
     def _work_out_lag(self, idle: bool) -> None:
         now = time.monotonic()
-        if not idle and now < self._next_lag_s:
+        if now < self._next_lag_s and not (idle and self._lag):
             return
         self._next_lag_s = now + _LAG_INTERVAL_S
         total = 0

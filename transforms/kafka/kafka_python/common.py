@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from kafka import errors
 from kafka.cluster import ClusterMetadata
+from kafka.net.compat import KafkaNetClient
 
 from transforms.errors import BridgeError, UsageError
 from transforms.kafka import config as properties
@@ -41,6 +42,14 @@ class _NoRepeats(logging.Filter):
         return True
 
 
+_NOT_LET_IN = (
+    errors.SaslAuthenticationFailedError,
+    errors.UnsupportedSaslMechanismError,
+    errors.AuthorizationError,
+)
+"""What explains more than the lost connections that come with it."""
+
+
 class _FirstCause(logging.Filter):
     """Keeps to itself what kafka-python logs while it connects: the error tells the cause, which
     the library's own error, after many attempts, does not."""
@@ -53,7 +62,9 @@ class _FirstCause(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         for value in record.args if isinstance(record.args, tuple) else ():
-            if isinstance(value, BaseException) and self.cause is None:
+            if isinstance(value, _NOT_LET_IN) or (
+                self.cause is None and isinstance(value, BaseException)
+            ):
                 self.cause = value
         return False
 
@@ -111,7 +122,7 @@ def connect(
     first = _FirstCause()
     try:
         with first:
-            return client(**settings)
+            return _make(client, settings)
     except errors.KafkaConfigurationError as error:
         raise UsageError(f"open kafka-python: {reason(error)}; see --kafka_config") from error
     except errors.KafkaTimeoutError as error:
@@ -123,6 +134,22 @@ def connect(
         ) from error
     except (errors.KafkaError, OSError, ValueError, RuntimeError) as error:
         raise failure(f"connect {servers}: {reason(error)}; check --kafka_config") from error
+
+
+def _make(client: Callable[..., _Client], settings: dict[str, Any]) -> _Client:
+    """Calls the constructor; where it fails, ends the I/O thread that it leaves behind."""
+    networks: list[KafkaNetClient] = []
+
+    def network(**arguments: Any) -> KafkaNetClient:
+        networks.append(KafkaNetClient(**arguments))
+        return networks[-1]
+
+    try:
+        return client(**settings, kafka_client=network)
+    except BaseException:
+        for failed in networks:
+            failed.close()
+        raise
 
 
 def reason(error: BaseException) -> str:

@@ -67,8 +67,8 @@ def run(options: Options, build: Build) -> int:
         try:
             _transfer(options, build, facts, bridge)
         except Exception as error:
-            bridge.release()
             _fail(bridge, error)
+            bridge.release()
         finally:
             bridge.close()
     output.summary(bridge, options, meter.seconds)
@@ -116,7 +116,7 @@ def _submit(options: Options, build: Build, facts: Facts, config: BridgeConfig) 
     pipeline = beam.Pipeline(options=pipeline_options(options))
     build(pipeline, options, facts, config)
     result = pipeline.run()
-    if result is not None and hasattr(result, "job_id"):
+    if getattr(result, "has_job", False):
         _log.info("Dataflow job %s is running; stop it with drain, never cancel", result.job_id())
     return 0
 

@@ -41,7 +41,7 @@ class Control:
         self._bounds = bounds
         self._clock = clock
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._stop = False
         self._taken = 0
         self._started = clock()
         self._last_message = clock()
@@ -53,10 +53,10 @@ class Control:
         self.stop_reason = ""
 
     def stop(self, reason: str) -> None:
-        """Asks for a graceful stop; the first reason stays."""
-        if not self._stop.is_set():
+        """Asks for a graceful stop; the first reason stays. Lock-free: a signal handler calls it."""
+        if not self._stop:
             self.stop_reason = reason
-            self._stop.set()
+            self._stop = True
 
     @property
     def stopping(self) -> bool:
@@ -64,14 +64,14 @@ class Control:
 
         Reserved messages of a run that has taken all it may are still to be claimed.
         """
-        if self._stop.is_set():
+        if self._stop:
             return True
         bounds, now = self._bounds, self._clock()
         if bounds.max_seconds is not None and now - self._started >= bounds.max_seconds:
             self.stop(f"--max_seconds={bounds.max_seconds:g} reached")
         elif bounds.idle_seconds is not None and now - self._last_message >= bounds.idle_seconds:
             self.stop(f"--idle_seconds={bounds.idle_seconds:g} without a message")
-        return self._stop.is_set()
+        return self._stop
 
     @property
     def exhausted(self) -> bool:
@@ -80,10 +80,6 @@ class Control:
             return (
                 self._bounds.max_messages is not None and self._taken >= self._bounds.max_messages
             )
-
-    def wait(self, seconds: float) -> bool:
-        """Sleeps, at most until a stop is asked for; True if it is."""
-        return self._stop.wait(seconds)
 
     def busy(self) -> None:
         """Something was read, or nothing could be: the idle time begins anew."""

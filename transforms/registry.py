@@ -174,7 +174,10 @@ class Bridge:
         with self._lock:
             sessions = list(self._sessions.values())
         for session in sessions:
-            session.release()
+            try:
+                session.release()
+            except BridgeError as error:
+                _log.warning("%s", error)
 
     def close(self) -> None:
         """Closes sessions and writers; the last commit's failure is kept as the bridge's."""

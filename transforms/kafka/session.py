@@ -149,7 +149,7 @@ class KafkaSession:
         control = self._bridge.control
         reserved = control.reserve(POLL_MAX_RECORDS)
         if not reserved:
-            control.wait(POLL_SLICE_S / 10)
+            time.sleep(POLL_SLICE_S / 10)
             return []
         records: list[KafkaRecord] = []
         try:

@@ -261,7 +261,7 @@ class PubsubSession:
             reserved = control.reserve(PULL_MAX_MESSAGES)
             self._pulling = bool(reserved)
         if not reserved:
-            control.wait(_WAIT_S / 10)
+            time.sleep(_WAIT_S / 10)
             return
         received: list[Received] = []
         try:
@@ -281,7 +281,7 @@ class PubsubSession:
             left = len(received)
             while left and not control.stopping:
                 left -= control.reserve(left)
-                control.wait(_WAIT_S / 10 if left else 0)
+                time.sleep(_WAIT_S / 10 if left else 0)
             self._hold(received)
             if not self._wait_for_room():
                 self._subscriber.cancel()

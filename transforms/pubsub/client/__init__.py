@@ -1,0 +1,17 @@
+"""Google's Pub/Sub client, as the bridge needs it. Only this package imports Google's SDK."""
+
+from transforms.pubsub.client.admin import PubsubAdmin, SubscriptionInfo, open_admin
+from transforms.pubsub.client.common import endpoint
+from transforms.pubsub.client.publisher import Publisher, to_proto
+from transforms.pubsub.client.subscriber import Received, Subscriber
+
+__all__ = [
+    "Publisher",
+    "PubsubAdmin",
+    "Received",
+    "Subscriber",
+    "SubscriptionInfo",
+    "endpoint",
+    "open_admin",
+    "to_proto",
+]

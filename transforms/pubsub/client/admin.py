@@ -1,0 +1,103 @@
+"""Looking at topics and subscriptions, and making or moving them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import google.api_core.exceptions as api
+from google.pubsub_v1 import types
+from google.pubsub_v1.services.publisher import PublisherClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber import SubscriberClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from transforms.errors import PreflightError
+from transforms.pubsub.client.common import explain, transport
+
+
+class SubscriptionInfo(NamedTuple):
+    """A subscription as preflight sees it."""
+
+    name: str
+    topic: str
+    ack_deadline_s: int
+    ordered: bool
+    detached: bool
+
+
+class PubsubAdmin:
+    """Looks at topics and subscriptions; every call has the deadline `timeout_s` and no retries.
+
+    Methods raise PreflightError with a line that names the resource and what to do.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._publisher = PublisherClient(transport=transport(PublisherGrpcTransport))
+        self._subscriber = SubscriberClient(transport=transport(SubscriberGrpcTransport))
+
+    def topic(self, name: str) -> None:
+        """Checks that `projects/P/topics/T` exists."""
+        self._call("look at", name, self._publisher.get_topic, types.GetTopicRequest(topic=name))
+
+    def subscription(self, name: str) -> SubscriptionInfo:
+        """Describes `projects/P/subscriptions/S`."""
+        found = self._call(
+            "look at",
+            name,
+            self._subscriber.get_subscription,
+            types.GetSubscriptionRequest(subscription=name),
+        )
+        return SubscriptionInfo(
+            name,
+            found.topic,
+            found.ack_deadline_seconds or 10,
+            found.enable_message_ordering,
+            found.detached,
+        )
+
+    def create_topic(self, name: str) -> None:
+        """Creates `projects/P/topics/T`."""
+        self._call("create", name, self._publisher.create_topic, types.Topic(name=name))
+
+    def create_subscription(
+        self, name: str, topic: str, ack_deadline_s: int = 10, ordered: bool = False
+    ) -> None:
+        """Creates `projects/P/subscriptions/S` on a topic."""
+        request = types.Subscription(
+            name=name,
+            topic=topic,
+            ack_deadline_seconds=ack_deadline_s,
+            enable_message_ordering=ordered,
+        )
+        self._call("create", name, self._subscriber.create_subscription, request)
+
+    def seek(
+        self, subscription: str, timestamp_ms: int | None = None, snapshot: str | None = None
+    ) -> None:
+        """Moves a subscription, for all its readers, to a time or to a snapshot."""
+        request = types.SeekRequest(subscription=subscription)
+        if snapshot is not None:
+            request.snapshot = snapshot
+        elif timestamp_ms is not None:
+            types.SeekRequest.pb(request).time.FromMilliseconds(timestamp_ms)
+        self._call("seek", subscription, self._subscriber.seek, request)
+
+    def close(self) -> None:
+        self._publisher.transport.close()
+        self._subscriber.transport.close()
+
+    def _call(self, operation: str, name: str, method: Any, request: Any) -> Any:
+        try:
+            return method(request=request, retry=None, timeout=self._timeout_s)
+        except (api.GoogleAPICallError, api.RetryError) as error:
+            raise PreflightError(explain(operation, name, error)) from error
+
+
+def open_admin(timeout_s: float) -> PubsubAdmin:
+    """Opens an admin client.
+
+    Raises:
+      PreflightError: there are no credentials.
+    """
+    return PubsubAdmin(timeout_s)

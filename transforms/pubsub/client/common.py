@@ -1,0 +1,87 @@
+"""Channels to the service, and what its errors mean, in one line each."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import google.api_core.exceptions as api
+import google.auth.exceptions
+import grpc
+
+from transforms.errors import PreflightError
+
+_CHANNEL_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_metadata_size", 4 * 1024 * 1024),
+    ("grpc.keepalive_time_ms", 30_000),
+]
+
+TRANSIENT = (
+    api.ServiceUnavailable,
+    api.DeadlineExceeded,
+    api.Aborted,
+    api.InternalServerError,
+    api.ResourceExhausted,
+    api.TooManyRequests,
+    api.Unknown,
+    api.Cancelled,
+    api.BadGateway,
+    api.GatewayTimeout,
+    api.RetryError,
+)
+"""Errors that trying again can cure."""
+
+_ROLES = {
+    "publish": "roles/pubsub.publisher",
+    "pull": "roles/pubsub.subscriber",
+    "seek": "roles/pubsub.editor",
+    "create": "roles/pubsub.editor",
+    "look at": "roles/pubsub.viewer",
+}
+
+
+def endpoint() -> str:
+    """`HOST:PORT` of the emulator if one is set, else the service's public name."""
+    return os.environ.get("PUBSUB_EMULATOR_HOST") or "pubsub.googleapis.com"
+
+
+def transport(transport: Any) -> Any:
+    """A GAPIC transport; to the emulator over a channel that admits messages over 4 MB, which the
+    library's own emulator channel does not."""
+    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if emulator:
+        return transport(channel=grpc.insecure_channel(emulator, options=_CHANNEL_OPTIONS))
+    try:
+        return transport()
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise PreflightError(
+            f"log in to Pub/Sub: {_one_line(error)}; run `gcloud auth application-default login` "
+            "or set GOOGLE_APPLICATION_CREDENTIALS"
+        ) from error
+
+
+def explain(operation: str, name: str, error: Exception) -> str:
+    if isinstance(error, api.NotFound):
+        return f"{operation} {name}: it does not exist; create it or correct the name"
+    if isinstance(error, api.PermissionDenied):
+        role = _ROLES.get(operation, "roles/pubsub.subscriber")
+        return f"{operation} {name}: permission denied; grant {role} to this account"
+    if isinstance(error, api.Unauthenticated):
+        return f"{operation} {name}: the credentials are not accepted; log in again"
+    if isinstance(error, (api.ServiceUnavailable, api.DeadlineExceeded, api.RetryError)):
+        return (
+            f"{operation} {name}: no answer from {endpoint()} in time ({reason(error)}); "
+            "check the network and PUBSUB_EMULATOR_HOST"
+        )
+    return f"{operation} {name}: {reason(error)}"
+
+
+def reason(error: Exception) -> str:
+    cause = getattr(error, "cause", None) or error
+    return _one_line(getattr(cause, "message", None) or cause)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())[:300]

@@ -1,0 +1,81 @@
+"""Publishing through the GAPIC layer, with raw protobuf messages.
+
+The high-level `publish(topic, data, **attributes)` breaks on attributes named like its arguments,
+and hides which message a refusal is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import google.api_core.exceptions as api
+from google.api_core import retry as api_retry
+from google.api_core.timeout import ConstantTimeout
+from google.pubsub_v1 import types
+from google.pubsub_v1.services.publisher import PublisherClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+from transforms.errors import DeliveryError, RefusedError
+from transforms.pubsub.client.common import TRANSIENT, explain, reason, transport
+from transforms.records import PubsubRecord
+
+_ATTEMPT_TIMEOUT_S = 60.0
+"""One attempt of a publish; a stuck connection is given up after it."""
+
+
+def to_proto(record: PubsubRecord) -> Any:
+    """The protobuf message that is published for a record."""
+    return _Message(
+        data=record.data, attributes=record.attributes, ordering_key=record.ordering_key
+    )
+
+
+_Message: Any = type(types.PubsubMessage.pb(types.PubsubMessage()))
+_PublishRequest: Any = type(types.PublishRequest.pb(types.PublishRequest()))
+
+
+class Publisher:
+    """Publishes batches to one topic; safe to use from several threads.
+
+    Args:
+      topic: `projects/P/topics/T`.
+      delivery_timeout_s: transient errors are tried again for so long.
+      on_retry: called with each transient error, before it is tried again.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        delivery_timeout_s: float,
+        on_retry: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self._topic = topic
+        self._client: Any = PublisherClient(transport=transport(PublisherGrpcTransport))
+        self._retry = api_retry.Retry(
+            predicate=api_retry.if_exception_type(*TRANSIENT),
+            initial=0.1,
+            multiplier=2.0,
+            maximum=10.0,
+            timeout=delivery_timeout_s,
+            on_error=on_retry,
+        )
+        self._attempt_timeout = ConstantTimeout(min(_ATTEMPT_TIMEOUT_S, delivery_timeout_s))
+
+    def publish(self, messages: Sequence[Any]) -> None:
+        """Publishes protobuf messages in one request, and returns when all are confirmed.
+
+        Raises:
+          RefusedError: the service calls the request invalid; one of the messages is the culprit.
+          DeliveryError: not confirmed within `delivery_timeout_s`, or not allowed.
+        """
+        request = types.PublishRequest.wrap(_PublishRequest(topic=self._topic, messages=messages))
+        try:
+            self._client.publish(request=request, retry=self._retry, timeout=self._attempt_timeout)
+        except (api.InvalidArgument, api.OutOfRange) as error:
+            raise RefusedError(f"publish {self._topic}: {reason(error)}") from error
+        except (api.GoogleAPICallError, api.RetryError) as error:
+            raise DeliveryError(explain("publish", self._topic, error)) from error
+
+    def close(self) -> None:
+        self._client.transport.close()

@@ -1,0 +1,189 @@
+"""Pulling, acknowledging and extending leases through the GAPIC layer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import google.api_core.exceptions as api
+import grpc
+from google.api_core import retry as api_retry
+from google.api_core.gapic_v1 import routing_header
+from google.api_core.timeout import ConstantTimeout
+from google.pubsub_v1 import types
+from google.pubsub_v1.services.subscriber import SubscriberClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from transforms.errors import CommitError, SourceError
+from transforms.pubsub.client.common import TRANSIENT, explain, transport
+from transforms.records import PubsubRecord
+
+_log = logging.getLogger(__name__)
+
+_ACK_IDS_PER_REQUEST = 1_000
+"""Ack ids are below 500 bytes, so that a request stays below `PUBSUB_MAX_ACK_REQUEST_BYTES`."""
+
+
+class Received(NamedTuple):
+    """A pulled message with what acknowledges it."""
+
+    ack_id: str
+    record: PubsubRecord
+    delivery_attempt: int
+
+
+class Subscriber:
+    """Pulls from and acknowledges to one subscription; safe to use from several threads.
+
+    Args:
+      subscription: `projects/P/subscriptions/S`.
+    """
+
+    def __init__(self, subscription: str) -> None:
+        self._subscription = subscription
+        self._client: Any = SubscriberClient(transport=transport(SubscriberGrpcTransport))
+        self._metadata = [
+            routing_header.to_grpc_metadata((("subscription", subscription),)),
+        ]
+        self._lock = threading.Lock()
+        self._pulling: Any = None
+        self._cancelled = threading.Event()
+
+    def pull(self, max_messages: int, timeout_s: float) -> list[Received]:
+        """Waits for up to `timeout_s` for at least one message; returns at most `max_messages`.
+
+        Raises:
+          SourceError: the service refuses; a transient error is an empty answer with a warning.
+        """
+        request = types.PullRequest(subscription=self._subscription, max_messages=max_messages)
+        with self._lock:
+            if self._cancelled.is_set():
+                return []
+            self._pulling = self._client.transport.pull.future(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
+        try:
+            response = self._pulling.result()
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            self._raise_unless_transient(error, timeout_s)
+            return []
+        return _received(response)
+
+    def stream(
+        self, max_messages: int, max_bytes: int, ack_deadline_s: int
+    ) -> Iterator[list[Received]]:
+        """StreamingPull: yields what arrives until the stream ends, or `cancel` has ended it.
+
+        The service sends no more while `max_messages` or `max_bytes` are unacknowledged.
+
+        Raises:
+          SourceError: the service refuses; a transient error ends the stream with a warning.
+        """
+
+        def requests() -> Iterator[types.StreamingPullRequest]:
+            yield types.StreamingPullRequest(
+                subscription=self._subscription,
+                stream_ack_deadline_seconds=ack_deadline_s,
+                max_outstanding_messages=max_messages,
+                max_outstanding_bytes=max_bytes,
+            )
+            self._cancelled.wait()
+
+        with self._lock:
+            if self._cancelled.is_set():
+                return
+            stream = self._client.transport.streaming_pull(requests(), metadata=self._metadata)
+        try:
+            for response in stream:
+                yield _received(response)
+        except grpc.RpcError as error:
+            self._raise_unless_transient(error, 0)
+        finally:
+            stream.cancel()
+
+    def cancel(self) -> None:
+        """Ends a pull that is under way, and all later ones at once. A stream is half-closed: it
+        yields what the service has sent already, which would be leased in vain otherwise, and ends.
+        """
+        with self._lock:
+            self._cancelled.set()
+            if self._pulling is not None:
+                self._pulling.cancel()
+
+    def acknowledge(self, ack_ids: Sequence[str], timeout_s: float) -> None:
+        """Acknowledges; a stale id is accepted by the service without a word.
+
+        Raises:
+          CommitError: some were not acknowledged, and will be delivered again.
+        """
+        self._each_chunk("acknowledge", ack_ids, timeout_s, {})
+
+    def modify_ack_deadline(
+        self, ack_ids: Sequence[str], ack_deadline_s: int, timeout_s: float
+    ) -> None:
+        """Extends the leases of messages to `ack_deadline_s` from now; 0 gives them back (nack).
+
+        Raises:
+          CommitError: some leases were not changed.
+        """
+        self._each_chunk(
+            "modify_ack_deadline", ack_ids, timeout_s, {"ack_deadline_seconds": ack_deadline_s}
+        )
+
+    def close(self) -> None:
+        self.cancel()
+        self._client.transport.close()
+
+    def _each_chunk(
+        self, method: str, ack_ids: Sequence[str], timeout_s: float, fields: dict[str, int]
+    ) -> None:
+        retry = api_retry.Retry(
+            predicate=api_retry.if_exception_type(*TRANSIENT), initial=0.1, timeout=timeout_s
+        )
+        for start in range(0, len(ack_ids), _ACK_IDS_PER_REQUEST):
+            request = {
+                "subscription": self._subscription,
+                "ack_ids": ack_ids[start : start + _ACK_IDS_PER_REQUEST],
+                **fields,
+            }
+            try:
+                getattr(self._client, method)(
+                    request=request, retry=retry, timeout=ConstantTimeout(timeout_s)
+                )
+            except (api.GoogleAPICallError, api.RetryError) as error:
+                raise CommitError(explain(method, self._subscription, error)) from error
+
+    def _raise_unless_transient(self, error: Exception, timeout_s: float) -> None:
+        if self._cancelled.is_set():
+            return
+        translated = api.from_grpc_error(error) if isinstance(error, grpc.RpcError) else error
+        if isinstance(translated, api.DeadlineExceeded) and timeout_s:
+            return
+        if not isinstance(translated, TRANSIENT):
+            raise SourceError(explain("pull", self._subscription, translated)) from error
+        _log.warning("%s; trying again", explain("pull", self._subscription, translated))
+        time.sleep(1.0)
+
+
+def _received(response: Any) -> list[Received]:
+    received = []
+    for item in type(response).pb(response).received_messages:
+        message = item.message
+        published = message.publish_time
+        received.append(
+            Received(
+                item.ack_id,
+                PubsubRecord(
+                    message.data,
+                    dict(message.attributes),
+                    message.ordering_key,
+                    message.message_id,
+                    published.seconds * 1000 + published.nanos // 1_000_000,
+                ),
+                item.delivery_attempt,
+            )
+        )
+    return received

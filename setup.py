@@ -15,7 +15,8 @@ DEPENDENCIES = [
     "confluent-kafka>=2.6,<3",
     # Kafka administration; carries the data where librdkafka cannot. crc32c: checksums in C,
     # without which it produces six times slower. lz4, snappy, zstd: topics compressed so.
-    "kafka-python[crc32c,lz4,snappy,zstd]>=3.0,<4",
+    # Below 3.1: the client relies on private attributes of 3.0.
+    "kafka-python[crc32c,lz4,snappy,zstd]>=3.0.12,<3.1",
     # The sample alerts are Avro packets.
     "fastavro>=1.9,<2",
     # The live progress line.

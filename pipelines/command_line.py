@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -62,7 +63,7 @@ def take(
     found, rest = _parser(pipeline, ours).parse_known_args(list(argv))
     texts = {f.dest: getattr(found, f.dest) for f in ours}
     given = frozenset(dest for dest, text in texts.items() if text is not None)
-    _refuse_foreign([f for f in flags if pipeline not in f.where], rest)
+    _refuse_foreign([f for f in flags if pipeline not in f.where], ours, rest)
     values = {f.dest: _value(f, texts[f.dest], environ) for f in ours}
     name = values["runner_name"] or "DirectRunner"
     runner = RUNNERS[name]
@@ -87,12 +88,14 @@ def _value(f: Flag, text: str | list[str] | None, environ: Mapping[str, str]) ->
         raise UsageError(f"{label}: {error}") from error
 
 
-def _refuse_foreign(foreign: Sequence[Flag], rest: Sequence[str]) -> None:
+def _refuse_foreign(foreign: Sequence[Flag], ours: Sequence[Flag], rest: Sequence[str]) -> None:
     names = {f"--{f.name}": f for f in foreign}
     for argument in rest:
         f = names.get(argument.partition("=")[0])
         if f:
-            raise UsageError(f"--{f.name}: belongs to {', '.join(f.where)} alone; leave it out")
+            similar = difflib.get_close_matches(f.name, [o.name for o in ours], 1, 0.85)
+            hint = f"did you mean --{similar[0]}?" if similar else "leave it out"
+            raise UsageError(f"--{f.name}: belongs to {', '.join(f.where)} alone; {hint}")
 
 
 class Parser(argparse.ArgumentParser):

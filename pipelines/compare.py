@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from pipelines import alerts
 from transforms.errors import SourceError
-from transforms.kafka.client import ConsumerConfig, KafkaConfig, open_admin, open_consumer
+from transforms.kafka.client import ConsumerConfig, KafkaConfig
+from transforms.kafka.clients import open_admin, open_consumer
 from transforms.pubsub.client import Subscriber
 
 PATIENCE_S = 10.0

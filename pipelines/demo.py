@@ -26,7 +26,7 @@ from pipelines.local.child import Stopped, stop_signals
 from pipelines.local.stack import EmbeddedStack
 from pipelines.options import Options
 from transforms.errors import BridgeError, UsageError
-from transforms.kafka import client as kafka
+from transforms.kafka import clients as kafka
 from transforms.kafka.client import KafkaConfig
 from transforms.pubsub import client as pubsub
 from transforms.records import PubsubRecord

@@ -11,7 +11,7 @@ from contextlib import closing
 
 from pipelines import alerts
 from transforms.errors import BridgeError, PreflightError
-from transforms.kafka import client as kafka
+from transforms.kafka import clients as kafka
 from transforms.kafka.client import KafkaConfig, ProducerConfig
 from transforms.pubsub import client as pubsub
 from transforms.records import KafkaRecord, PubsubRecord

@@ -10,7 +10,7 @@ from pipelines.options import KAFKA_TO_PS, Options
 from pipelines.preflight import Facts
 from transforms.convert import ToPubsub
 from transforms.kafka.client import ConsumerConfig
-from transforms.kafka.session import KafkaSourceConfig
+from transforms.kafka.selection import KafkaSourceConfig
 from transforms.kafka.source import ReadFromKafka
 from transforms.mapping import Attributes, ToPubsubPolicy
 from transforms.pubsub.sink import PubsubSinkConfig, WriteToPubSub

@@ -34,6 +34,7 @@ from pipelines.flags import (
 )
 from transforms.kafka import config
 from transforms.kafka.client import ClientName, KafkaConfig
+from transforms.kafka.clients import choose_client
 
 __all__ = ["FLAGS", "KAFKA_TO_PS", "PS_TO_KAFKA", "Options", "Pipeline", "Runner", "parse"]
 
@@ -440,7 +441,7 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
     properties = config.validate(
         (config.parse_properties_file(str(in_file)) if in_file else {}) | value["kafka_config"]
     )
-    client, reason = config.choose_client(value["kafka_client"], properties)
+    client, reason = choose_client(value["kafka_client"], properties)
     return Options(
         **value,
         pipeline=pipeline,

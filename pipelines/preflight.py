@@ -18,7 +18,7 @@ from functools import partial
 from pipelines.checks import quiet_clients, retried, run_all
 from pipelines.options import KAFKA_TO_PS, Options
 from transforms.errors import PreflightError
-from transforms.kafka import client as kafka
+from transforms.kafka import clients as kafka
 from transforms.kafka.client import Admin, Offsets, Partition, TopicInfo
 from transforms.limits import KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 from transforms.pubsub import client as pubsub
@@ -34,7 +34,7 @@ ACTION_S = 20.0
 """Deadline of one thing done after the checks; a new topic waits for its partitions' leaders."""
 
 Say = Callable[[str], None]
-_say: Say = logging.getLogger(__name__).warning
+_say: Say = logging.getLogger(__name__).info
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,15 @@ def _open_kafka(options: Options) -> Admin:
             socket.create_connection((host.strip("[]"), int(port)), CALL_S / len(servers)).close()
             return kafka.open_admin(options.kafka, CALL_S)
         except OSError as error:
-            problems.append(f"{server} ({error.strerror or error})")
+            problems.append(f"{server} ({_why(error)})")
     raise PreflightError(
         f"connect to Kafka: nobody listens at {', '.join(problems)}; check --bootstrap_servers "
         "and the network"
     )
+
+
+def _why(error: OSError) -> str:
+    return "no such host" if isinstance(error, socket.gaierror) else error.strerror or str(error)
 
 
 # -- kafka_to_ps -------------------------------------------------------------------------------
@@ -106,7 +110,7 @@ def _kafka_to_ps(options: Options, say: Say) -> Facts:
     if options.reset_offsets:
         action = f"reset group {options.group_id}"
         run_all({action: partial(retried, partial(_reset_offsets, options, facts))}, ACTION_S)
-        say(f"{action}: all {len(facts.partitions)} partitions now begin at --start, for good")
+        say(f"{action}: all {len(facts.partitions)} partitions now begin at {options.start.kind}")
     return facts
 
 

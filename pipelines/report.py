@@ -62,10 +62,10 @@ def last_line(bridge: Bridge, pipeline: Pipeline, seconds: float) -> str:
     figures = [
         f"read {totals['read']:,}",
         f"delivered {delivered:,}",
-        f"redelivered {totals['redelivered']:,}",
     ]
-    if totals["dead_lettered"]:
-        figures.append(f"dead letters {totals['dead_lettered']:,}")
+    for name in ("dead_lettered", "redelivered", "fields_dropped"):
+        if totals[name]:
+            figures.append(f"{name.replace('_', ' ')} {totals[name]:,}")
     return (
         f"{pipeline} {_why(bridge)}; {_outcome(totals, pipeline)}: {', '.join(figures)} "
         f"in {seconds:,.1f} s, {delivered / max(seconds, 0.001):,.0f} msg/s"

@@ -68,7 +68,6 @@ def run(options: Options, build: Build) -> int:
             _transfer(options, build, facts, bridge)
         except Exception as error:
             _fail(bridge, error)
-            bridge.release()
         finally:
             bridge.close()
     output.summary(bridge, options, meter.seconds)

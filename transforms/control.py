@@ -53,7 +53,7 @@ class Control:
         self.stop_reason = ""
 
     def stop(self, reason: str) -> None:
-        """Asks for a graceful stop; the first reason stays. Lock-free: a signal handler calls it."""
+        """Asks for a graceful stop; the first reason stays. Lock-free, for signal handlers."""
         if not self._stop:
             self.stop_reason = reason
             self._stop = True

@@ -61,10 +61,6 @@ class _MapFn(beam.DoFn):
 
     def _count_dropped(self, element: Any) -> None:
         self._bridge.counts.add("fields_dropped", len(self._dropped))
-        for name in self._bridge.first_seen(self._dropped):
-            _log.warning(
-                "%s: %s does not fit and is left out; warned of once, counted as fields_dropped",
-                element.name,
-                name,
-            )
+        for what in self._bridge.first_seen(self._dropped):
+            _log.warning("%s: %s (said once, counted as fields_dropped)", element.name, what)
         self._dropped.clear()

@@ -79,7 +79,7 @@ def to_pubsub(
       record: value of 0..10_000_000 bytes, or None for a tombstone; headers as an ordered tuple of
         (str, bytes | None), names may repeat.
       policy: which attributes to write, and what the ordering key is.
-      dropped: takes the names of what is left out because it does not fit an attribute.
+      dropped: takes, for each field that does not fit an attribute, what becomes of it and why.
     Returns:
       A message of at most 100 attributes; names <= 256 bytes, values <= 1024 bytes, all UTF-8.
     Raises:
@@ -96,13 +96,13 @@ def to_pubsub(
         if record.timestamp_ms is not None:
             attributes[TIMESTAMP] = str(record.timestamp_ms)
         if record.key is not None:
-            key = _attribute_value(record.key)
-            if key is not None:
-                attributes[KEY] = key
+            unfit = _unfit_value(record.key)
+            if not unfit:
+                attributes[KEY] = record.key.decode()
             elif dropped is not None:
-                dropped.append("the key")
+                dropped.append(f"the key is left out: {unfit}")
         if record.value is None and dropped is not None:
-            dropped.append("the null value (carried as an empty one)")
+            dropped.append("the null value is carried as an empty one")
         if record.headers:
             _add_headers(attributes, record.headers, dropped)
     elif not record.value:
@@ -117,7 +117,7 @@ def to_pubsub(
     if size_bytes > limits.PUBSUB_MAX_MESSAGE_BYTES:
         raise UnmappableError(
             f"map {record.name}: the message is {size_bytes} bytes, Pub/Sub's limit is "
-            f"{limits.PUBSUB_MAX_MESSAGE_BYTES}; skip this record or make it smaller"
+            f"{limits.PUBSUB_MAX_MESSAGE_BYTES}; make it smaller at its source"
         )
     return message
 
@@ -130,7 +130,7 @@ def to_kafka(
     Args:
       message: data of 0..10_000_000 bytes, at most 100 attributes.
       policy: the topic, which headers to write, where key and partition come from.
-      dropped: takes the names of attributes left out because a header of ours has their name.
+      dropped: takes, for each attribute that a header of ours has the name of, a line that says so.
     Returns:
       A record for `policy.topic` with the message's publish time as its timestamp; no offset.
     Raises:
@@ -144,7 +144,7 @@ def to_kafka(
         for name, value in attributes.items():
             if name in PUBSUB_HEADERS:
                 if dropped is not None:
-                    dropped.append(f"attribute {name}")
+                    dropped.append(f"attribute {name} is left out: the bridge's own header")
             elif name != key_carrier:
                 headers.append((name, value.encode()))
         headers.append((MESSAGE_ID, message.message_id.encode()))
@@ -176,29 +176,46 @@ def _add_headers(attributes: dict[str, str], headers: Headers, dropped: list[str
     """Headers that fit become attributes of the same name, up to Pub/Sub's number of them."""
     repeats = Counter(name for name, _ in headers)
     for name, value in headers:
-        text = None
-        if (
-            repeats[name] == 1
-            and name not in KAFKA_ATTRIBUTES
-            and 0 < len(name.encode()) <= limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES
-            and not name.startswith(limits.PUBSUB_RESERVED_ATTRIBUTE_PREFIX)
-            and len(attributes) < limits.PUBSUB_MAX_ATTRIBUTES
-        ):
-            text = _attribute_value(value)
-        if text is not None:
-            attributes[name] = text
-        elif dropped is not None:
-            dropped.append(f"header {name[:80]!r}")
+        unfit = _unfit_name(name, repeats[name]) or _unfit_value(value)
+        if len(attributes) >= limits.PUBSUB_MAX_ATTRIBUTES and not unfit:
+            if dropped is not None:
+                dropped.append(
+                    f"a header is left out: beyond {limits.PUBSUB_MAX_ATTRIBUTES} attributes"
+                )
+        elif unfit or value is None:
+            if dropped is not None:
+                dropped.append(f"header {name[:80]!r} is left out: {unfit}")
+        else:
+            attributes[name] = value.decode()
 
 
-def _attribute_value(value: bytes | None) -> str | None:
-    """The text of bytes that fit an attribute's value, else None."""
-    if value is None or len(value) > limits.PUBSUB_MAX_ATTRIBUTE_VALUE_BYTES:
-        return None
+def _unfit_name(name: str, occurrences: int) -> str:
+    """Why a header's name cannot be an attribute's; empty if it can."""
+    size_bytes = len(name.encode())
+    if occurrences > 1:
+        return "its name is repeated"
+    if name in KAFKA_ATTRIBUTES:
+        return "its name is the bridge's own"
+    if name.startswith(limits.PUBSUB_RESERVED_ATTRIBUTE_PREFIX):
+        return "its name is reserved by Pub/Sub"
+    if not size_bytes:
+        return "its name is empty"
+    if size_bytes > limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES:
+        return f"its name is {size_bytes} bytes, limit {limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES}"
+    return ""
+
+
+def _unfit_value(value: bytes | None) -> str:
+    """Why bytes cannot be an attribute's value; empty if they can."""
+    if value is None:
+        return "it is null"
+    if len(value) > limits.PUBSUB_MAX_ATTRIBUTE_VALUE_BYTES:
+        return f"it is {len(value)} bytes, limit {limits.PUBSUB_MAX_ATTRIBUTE_VALUE_BYTES}"
     try:
-        return value.decode()
+        value.decode()
     except UnicodeDecodeError:
-        return None
+        return "it is not UTF-8"
+    return ""
 
 
 def _ordering_key(record: KafkaRecord, policy: ToPubsubPolicy) -> str:

@@ -94,7 +94,9 @@ class KafkaRecord(_KafkaFields):
 
     @property
     def name(self) -> str:
-        """`topic/partition@offset`, as errors and logs name a record."""
+        """How errors and logs name it: `topic/partition@offset`, or what it was mapped from."""
+        if self.offset is None and self.origin is not None:
+            return f"{self.topic} (from {self.origin.name})"
         where = f"/{self.partition}" if self.partition is not None else ""
         at = f"@{self.offset}" if self.offset is not None else ""
         return f"{self.topic}{where}{at}"

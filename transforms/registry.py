@@ -50,14 +50,11 @@ class BridgeConfig:
 class Session(Protocol):
     """A source's connection with its positions and open messages."""
 
-    def release(self) -> None:
-        """Gives back all that was read and is not confirmed: seeks back, nacks."""
-
     def lag(self) -> int | None:
         """Messages not read yet, where it is known without asking."""
 
     def close(self) -> None:
-        """Commits what is confirmed, releases the rest, disconnects.
+        """Commits what is confirmed, gives back the rest (nacks, counts), disconnects.
 
         Raises:
           CommitError: the last commit or ack did not get through.
@@ -147,10 +144,10 @@ class Bridge:
             return False
         return True
 
-    def first_seen(self, names: Iterable[str]) -> list[str]:
-        """Those that were not asked about before, so that each is warned of once; at most 100."""
+    def first_seen(self, lines: Iterable[str]) -> list[str]:
+        """Those that were not asked about before, so that each is said once; at most 100."""
         with self._lock:
-            new = [name for name in dict.fromkeys(names) if name not in self._warned]
+            new = [line for line in dict.fromkeys(lines) if line not in self._warned]
             new = new[: max(0, 100 - len(self._warned))]
             self._warned.update(new)
             return new
@@ -168,16 +165,6 @@ class Bridge:
         except BridgeError as error:
             self.fail(error)
             raise
-
-    def release(self) -> None:
-        """After a failed round: everything read and not confirmed is given back."""
-        with self._lock:
-            sessions = list(self._sessions.values())
-        for session in sessions:
-            try:
-                session.release()
-            except BridgeError as error:
-                _log.warning("%s", error)
 
     def close(self) -> None:
         """Closes sessions and writers; the last commit's failure is kept as the bridge's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from transforms.errors import (
     TransferError,
 )
 from transforms.kafka.client import KafkaConfig
+from transforms.kafka.librdkafka.common import Log
 from transforms.records import KafkaRecord, TimestampType
 
 ROOT = Path(__file__).parents[2]
@@ -265,6 +267,21 @@ def test_seek_drops_what_was_prefetched(clients, unique):
     offsets = {part: [r.offset for r in before + after if r.partition == part] for part in (0, 1)}
     assert [at for at in offsets[0] if at >= 10] == list(range(90, 100))
     assert offsets[1] == list(range(100))
+
+
+def test_a_seek_holds_when_another_follows_at_once(clients, unique):
+    topic = clients.topic(unique, partitions=2)
+    for partition in (0, 1):
+        clients.fill(topic, 10, partition)
+    consumer = clients.consumer(topic)
+    consumer.assign({(topic, 0): 0, (topic, 1): 0})
+    take(consumer, 20)
+    for _ in range(10):  # an old position may be forgotten in time, by chance
+        consumer.seek({(topic, 0): 5})
+        consumer.seek({(topic, 1): 8})
+        assert consumer.positions() == {(topic, 0): 5, (topic, 1): 8}
+        read = take(consumer, 7)
+        assert [r.offset for r in read if r.partition == 0] == list(range(5, 10))
 
 
 def test_assign_leaves_what_stays_where_it_is(clients, unique):
@@ -752,11 +769,27 @@ def test_closing_twice_is_harmless(clients, topic):
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize(
+    ("facility", "message", "level"),
+    [
+        ("GETPID", "Failed to acquire PID: Coordinator load in progress: retrying", "DEBUG"),
+        ("GETPID", "Failed to acquire PID: Cluster authorization failed", "WARNING"),
+        ("FAIL", "broker is away: retrying", "WARNING"),
+    ],
+)
+def test_librdkafka_asking_again_for_a_producer_id_is_no_warning(caplog, facility, message, level):
+    with caplog.at_level("DEBUG"):
+        Log().log(logging.WARNING, "%s [%s] %s", facility, "rdkafka#producer-1", message)
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        (level, f"{facility} [rdkafka#producer-1] {message}")
+    ]
+
+
 WITHOUT_LIBRDKAFKA = """
 import sys
 sys.modules["confluent_kafka"] = None
 from transforms.kafka.client import *
-from transforms.kafka.config import choose_client
+from transforms.kafka.clients import *
 from transforms.records import KafkaRecord
 servers, topic = sys.argv[1:]
 client, reason = choose_client("auto", {})

@@ -18,10 +18,8 @@ from transforms.kafka.client import (
     KafkaConfig,
     Partition,
     ProducerConfig,
-    open_admin,
-    open_consumer,
-    open_producer,
 )
+from transforms.kafka.clients import open_admin, open_consumer, open_producer
 from transforms.pubsub import client as pubsub
 from transforms.records import KafkaRecord, PubsubRecord
 

@@ -18,10 +18,8 @@ from transforms.kafka.client import (
     Partition,
     Producer,
     ProducerConfig,
-    open_admin,
-    open_consumer,
-    open_producer,
 )
+from transforms.kafka.clients import open_admin, open_consumer, open_producer
 from transforms.records import KafkaRecord
 
 DEADLINE_S = 20.0

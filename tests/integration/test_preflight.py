@@ -14,7 +14,8 @@ import pytest
 from pipelines import preflight
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
 from transforms.errors import PreflightError
-from transforms.kafka.client import ConsumerConfig, open_consumer
+from transforms.kafka.client import ConsumerConfig
+from transforms.kafka.clients import open_consumer
 from transforms.records import KafkaRecord, PubsubRecord
 
 ROOT = Path(__file__).parents[2]

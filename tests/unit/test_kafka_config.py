@@ -7,11 +7,11 @@ import re
 import pytest
 
 from transforms.errors import UsageError
-from transforms.kafka import config
+from transforms.kafka import clients, config
+from transforms.kafka.clients import choose_client
 from transforms.kafka.config import (
     OWNED,
     PROPERTIES,
-    choose_client,
     for_kafka_python,
     for_librdkafka,
     parse_properties_file,
@@ -227,7 +227,7 @@ def test_secrets_stay_out_of_messages():
     ],
 )
 def test_the_client_is_chosen_with_a_reason(monkeypatch, requested, mechanism, installed, expected):
-    monkeypatch.setattr(config, "has_librdkafka", lambda: installed)
+    monkeypatch.setattr(clients, "has_librdkafka", lambda: installed)
     properties = {"sasl.mechanism": mechanism} if mechanism else {}
     client, reason = choose_client(requested, properties)
     assert client == expected[0]
@@ -238,6 +238,6 @@ def test_the_client_is_chosen_with_a_reason(monkeypatch, requested, mechanism, i
 def test_asking_for_librdkafka_where_it_cannot_be_is_a_usage_error(
     monkeypatch, mechanism, installed
 ):
-    monkeypatch.setattr(config, "has_librdkafka", lambda: installed)
+    monkeypatch.setattr(clients, "has_librdkafka", lambda: installed)
     with pytest.raises(UsageError, match="use --kafka_client=auto or kafka-python"):
         choose_client("librdkafka", {"sasl.mechanism": mechanism})

@@ -7,7 +7,8 @@ import pytest
 from transforms.errors import CommitError
 from transforms.kafka.client import ConsumerConfig, KafkaConfig
 from transforms.kafka.frontier import Frontier
-from transforms.kafka.session import KafkaSession, KafkaSourceConfig, Shard
+from transforms.kafka.selection import KafkaSourceConfig, Shard
+from transforms.kafka.session import KafkaSession
 from transforms.records import KafkaRecord
 from transforms.registry import Bridge, BridgeConfig
 
@@ -209,19 +210,25 @@ def test_a_refused_claim_is_read_again():
     assert "redelivered" not in f.counts
 
 
-def test_a_failed_bundle_is_read_again_from_the_committed_offset():
+def test_what_a_failed_bundle_had_read_is_not_committed_but_counted_as_released():
     f = Fixture()
     f.consumer.group = {P0: 10}
     f.assign(P0)
     done, failed = f.session.begin(Frontier()), f.session.begin(Frontier())
     f.read(done, records(P0, 10, 5))
     done.finalize()
-    f.read(failed, records(P0, 15, 5))
-    f.bridge.release()
-    assert f.consumer.seeks == [{P0: 15}]
-    assert f.counts["released"] == 5
-    f.read(f.session.begin(Frontier()), records(P0, 15, 5))
-    assert f.counts["redelivered"] == 5
+    f.read(failed, records(P0, 15, 3))
+    f.bridge.close()
+    assert f.consumer.commits == [{P0: 15}]
+    assert f.counts["released"] == 3
+
+
+def test_an_offset_that_is_read_again_is_counted():
+    f = Fixture(assignment="shards")
+    f.consumer.group = {P0: 10, P1: 20}
+    f.read(f.session.begin(Frontier({P0: 10})), records(P0, 10, 5))
+    f.read(f.session.begin(Frontier({P0: 12})), records(P0, 12, 5))
+    assert f.counts["redelivered"] == 3
 
 
 def test_a_commit_that_fails_is_tried_again_and_the_last_one_is_an_error():

@@ -124,7 +124,7 @@ def test_after_a_failed_bundle_all_that_is_held_is_nacked_prefetched_messages_in
     fixture.read(read)
     fixture.subscriber.waiting.put(prefetched)
     until(lambda: len(fixture.session._held) == 5, "both pulls are held", 5)
-    fixture.bridge.release()
+    fixture.bridge.close()
     assert fixture.subscriber.modified == [(0, tuple(acks(read + prefetched)))]
     assert fixture.counts["released"] == 3
     assert fixture.subscriber.acked == []
@@ -132,8 +132,9 @@ def test_after_a_failed_bundle_all_that_is_held_is_nacked_prefetched_messages_in
 
 def test_a_message_that_comes_again_is_counted(fixture):
     first = batch(1)
-    fixture.read(first)
-    fixture.bridge.release()
+    bundle = fixture.read(first)
+    fixture.subscriber.ack_error = CommitError("acknowledge s: no answer")
+    bundle.finalize()
     fixture.read([Received("ack-again", first[0].record, 0)])
     fixture.read(batch(1, attempt=2))
     assert fixture.counts["redelivered"] == 2

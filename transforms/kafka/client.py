@@ -1,18 +1,16 @@
 """The plug points of the Kafka clients: what a source, a sink and preflight need of one.
 
-`librdkafka.py` and `kafka_python.py` implement them; one contract suite (`tests/contract`) runs on
-both. Nothing outside those two files imports a Kafka library.
+The packages `librdkafka` and `kafka_python` implement them, `clients.py` opens them; one contract
+suite (`tests/contract`) runs on both. Nothing outside those two packages imports a Kafka library.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol
 
-from transforms.errors import OffsetGapError, RefusedError, SourceError, TransferError
+from transforms.errors import TransferError
 from transforms.records import KafkaRecord
 
 Partition = tuple[str, int]
@@ -20,8 +18,6 @@ Partition = tuple[str, int]
 
 Offsets = Mapping[Partition, int]
 """The next offset to read, per partition."""
-
-_Answer = TypeVar("_Answer")
 
 ClientName = Literal["librdkafka", "kafka-python"]
 
@@ -61,17 +57,6 @@ class ConsumerConfig:
     metadata_interval_ms: int = 30_000
     fetch_bytes: int = 50_000_000
     request_timeout_s: float = 10.0
-
-
-SESSION_TIMEOUT_MS = 10_000
-"""A member that died is replaced after this; heartbeats go out at a third of it."""
-
-FETCH_MAX_WAIT_MS = 100
-"""How long a broker holds an idle fetch. It answers one request of a connection at a time, so what
-comes behind a fetch (metadata, offsets, the fetch after a seek) waits that long too."""
-
-CLOSE_TIMEOUT_S = 10.0
-"""Longest that closing a client takes; what does not end by then is left behind."""
 
 
 @dataclass(frozen=True)
@@ -259,120 +244,3 @@ class Admin(Protocol):
 
     def close(self) -> None:
         """Closes the connections; idempotent."""
-
-
-def has_librdkafka() -> bool:
-    """Whether confluent-kafka (librdkafka) is installed here."""
-    return importlib.util.find_spec("confluent_kafka") is not None
-
-
-def open_consumer(config: KafkaConfig, consumer: ConsumerConfig) -> Consumer:
-    """Opens a consumer of the chosen client.
-
-    librdkafka connects in the background, kafka-python at once.
-
-    Raises:
-      SourceError: kafka-python got no answer within `request_timeout_s`, or the log-in is refused.
-      UsageError: the client's properties do not go together.
-    """
-    if config.client == "librdkafka":
-        from transforms.kafka.librdkafka import LibrdkafkaConsumer
-
-        return LibrdkafkaConsumer(config, consumer)
-    from transforms.kafka.kafka_python import KafkaPythonConsumer
-
-    return KafkaPythonConsumer(config, consumer)
-
-
-def open_producer(config: KafkaConfig, producer: ProducerConfig) -> Producer:
-    """Opens a producer of the chosen client.
-
-    librdkafka connects in the background, kafka-python at once.
-
-    Raises:
-      DeliveryError: kafka-python got no answer within 10 s, or the log-in is refused.
-      UsageError: the client's properties do not go together.
-    """
-    if config.client == "librdkafka":
-        from transforms.kafka.librdkafka import LibrdkafkaProducer
-
-        return LibrdkafkaProducer(config, producer)
-    from transforms.kafka.kafka_python import KafkaPythonProducer
-
-    return KafkaPythonProducer(config, producer)
-
-
-def open_admin(config: KafkaConfig, timeout_s: float) -> Admin:
-    """Opens an admin client; kafka-python does administration whichever client carries the data.
-
-    Raises:
-      PreflightError: no broker answers within `timeout_s`, or the log-in is refused.
-    """
-    from transforms.kafka.kafka_python import KafkaPythonAdmin
-
-    return KafkaPythonAdmin(config, timeout_s)
-
-
-# -- what both clients need ------------------------------------------------------------------------
-
-
-def within(timeout_s: float, call: Callable[[], _Answer]) -> _Answer:
-    """Runs a call that has no deadline of its own; leaves it behind when it takes too long.
-
-    Raises:
-      TimeoutError: it did not end in time.
-    """
-    outcome: list[tuple[_Answer | None, BaseException | None]] = []
-
-    def run() -> None:
-        try:
-            outcome.append((call(), None))
-        except BaseException as error:
-            outcome.append((None, error))
-
-    thread = threading.Thread(target=run, name="kafka-call", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if not outcome:
-        raise TimeoutError(f"no answer within {timeout_s:g} s")
-    answer, error = outcome[0]
-    if error is not None:
-        raise error
-    return answer  # type: ignore[return-value]
-
-
-def part_names(partitions: Iterable[Partition]) -> str:
-    """`topic/0, topic/1`, and how many more."""
-    names = [f"{topic}/{number}" for topic, number in partitions]
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
-
-
-def offset_gap(where: Partition, offset: int, marks: tuple[int, int] | None) -> OffsetGapError:
-    """The next offset does not exist; `marks` are the first one and the end, where known."""
-    topic, partition = where
-    if marks is None:
-        what = f"offset {offset} does not exist"
-    elif offset < marks[0]:
-        what = f"offsets {offset} to {marks[0] - 1} no longer exist, the first one is {marks[0]}"
-    else:
-        what = f"offset {offset} is past the end, which is {marks[1]}"
-    return OffsetGapError(
-        f"read {topic}/{partition}: {what}; choose where to go on with --start and --reset_offsets"
-    )
-
-
-def undecodable_header(topic: str, partition: int, offset: int | None) -> SourceError:
-    """A record's header name is not UTF-8, which neither client can represent."""
-    return SourceError(
-        f"read {topic}/{partition}@{offset}: a header's name is not UTF-8; "
-        "begin after it with --start=offsets=FILE and --reset_offsets"
-    )
-
-
-def record_too_large(record: KafkaRecord, limit_bytes: int) -> RefusedError:
-    """The record is larger than the destination topic admits."""
-    return RefusedError(
-        f"produce {record.name}: record is {record.payload_bytes} bytes, limit {limit_bytes} with "
-        "its framing; raise the topic's max.message.bytes or set --dead_letter"
-    )

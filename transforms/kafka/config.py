@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from transforms.errors import UsageError
-from transforms.kafka.client import ClientName, has_librdkafka
 
 Role = Literal["consumer", "producer", "admin"]
 EVERY: tuple[Role, ...] = ("consumer", "producer", "admin")
@@ -344,30 +343,3 @@ def _rows(properties: Mapping[str, str], role: Role) -> Iterator[tuple[Property,
         entry = _BY_NAME[name]
         if role in entry.roles:
             yield entry, value
-
-
-# -- choosing --------------------------------------------------------------------------------------
-
-
-def choose_client(
-    requested: Literal["auto", "librdkafka", "kafka-python"], properties: Mapping[str, str]
-) -> tuple[ClientName, str]:
-    """Which client carries the data, and why, in a few words for the log.
-
-    Raises:
-      UsageError: librdkafka was asked for by name, and cannot be used.
-    """
-    if requested == "kafka-python":
-        return "kafka-python", "asked for"
-    obstacle = None
-    if properties.get("sasl.mechanism", "").strip().upper() == "GSSAPI":
-        obstacle = "confluent-kafka's wheels come without Kerberos (GSSAPI)"
-    elif not has_librdkafka():
-        obstacle = "confluent-kafka is not installed"
-    if obstacle is None:
-        return "librdkafka", "asked for" if requested == "librdkafka" else "the faster one"
-    if requested == "librdkafka":
-        raise UsageError(
-            f"use --kafka_client=librdkafka: {obstacle}; use --kafka_client=auto or kafka-python"
-        )
-    return "kafka-python", obstacle

@@ -13,10 +13,9 @@ import itertools
 import logging
 import threading
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from transforms.errors import CommitError
 from transforms.kafka.client import (
@@ -25,11 +24,13 @@ from transforms.kafka.client import (
     KafkaConfig,
     Offsets,
     Partition,
-    open_consumer,
 )
+from transforms.kafka.client_errors import part_names
+from transforms.kafka.clients import open_consumer
 from transforms.kafka.frontier import Frontier
+from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.records import KafkaRecord
-from transforms.registry import Bridge, BridgeConfig
+from transforms.registry import Bridge
 
 _log = logging.getLogger(__name__)
 
@@ -41,38 +42,6 @@ POLL_MAX_RECORDS = 500
 
 COMMIT_RETRY_S = 5.0
 """A commit that failed is tried again with the next bundle, or after this."""
-
-
-class Shard(NamedTuple):
-    """Shard `number` (from 0) `of` so many: the element that the source reads."""
-
-    number: int
-    of: int
-
-    def owns(self, partition: Partition) -> bool:
-        """Whether a partition belongs to this shard; neighbours go to different shards."""
-        topic, index = partition
-        return (zlib.crc32(topic.encode()) + index) % self.of == self.number
-
-
-@dataclass(frozen=True)
-class KafkaSourceConfig:
-    """What a Kafka source reads, and how; picklable.
-
-    Attributes:
-      topics: names, or one `^regex`.
-      start: resolved `--start`: where partitions without a committed offset begin; those not in it
-        begin at their first offset.
-      assignment: who owns a partition: the consumer group protocol, or the shard's number.
-    """
-
-    bridge: BridgeConfig
-    kafka: KafkaConfig
-    consumer: ConsumerConfig
-    topics: tuple[str, ...]
-    start: Offsets = field(default_factory=dict)
-    assignment: Literal["group", "shards"] = "group"
-    shards: int = 1
 
 
 @dataclass
@@ -248,7 +217,7 @@ class KafkaSession:
     def on_assigned(self, partitions: Sequence[Partition]) -> Offsets:
         committed = self._consumer.committed(partitions)
         begin = self._own(partitions, committed)
-        _log.info("assigned %s", _names(partitions))
+        _log.info("assigned %s", part_names(partitions))
         return begin
 
     def on_revoked(self, partitions: Sequence[Partition]) -> None:
@@ -259,13 +228,13 @@ class KafkaSession:
                         self._confirm(partition, bundle.claims.pop(partition))
         self._retry_commit_at = 0.0
         self._commit_confirmed()
-        _log.info("revoked %s", _names(partitions))
+        _log.info("revoked %s", part_names(partitions))
         self._disown(partitions)
 
     def on_lost(self, partitions: Sequence[Partition]) -> None:
         _log.warning(
             "lost %s: this member was too slow to answer; they are read again by their new owner",
-            _names(partitions),
+            part_names(partitions),
         )
         self._disown(partitions)
 
@@ -331,17 +300,7 @@ class KafkaSession:
     # The process's view ---------------------------------------------------------------------------
 
     def lag(self) -> int | None:
-        return self._consumer.lag()
-
-    def release(self) -> None:
-        """After a failed bundle: back to the committed offsets; open claims count as released."""
-        with self._lock:
-            with self._confirmed_lock:
-                claims = [claim for bundle in self._open for claim in bundle.claims.values()]
-                self._open.clear()
-            if claims:
-                self._bridge.counts.add("released", sum(claim.records for claim in claims))
-            self._seek({p: self._committed[p] for p in self._epochs})
+        return self._consumer.lag() if self._epochs else None
 
     def close(self) -> None:
         with self._lock:
@@ -349,12 +308,7 @@ class KafkaSession:
             try:
                 self._commit_confirmed()
             finally:
+                self._disown(list(self._epochs))
                 self._consumer.close()
             if self._commit_error is not None:
                 raise self._commit_error
-
-
-def _names(partitions: Sequence[Partition]) -> str:
-    names = [f"{topic}/{number}" for topic, number in sorted(partitions)]
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + more if names else "no partition"

@@ -10,12 +10,8 @@ from typing import Any
 import apache_beam as beam
 
 from transforms.errors import TransferError
-from transforms.kafka.client import (
-    KafkaConfig,
-    Producer,
-    ProducerConfig,
-    open_producer,
-)
+from transforms.kafka.client import KafkaConfig, Producer, ProducerConfig
+from transforms.kafka.clients import open_producer
 from transforms.metrics import Counts
 from transforms.records import KafkaRecord
 from transforms.registry import BridgeConfig

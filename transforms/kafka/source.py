@@ -12,7 +12,8 @@ from apache_beam.transforms.core import RestrictionProvider
 
 from transforms import registry
 from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
-from transforms.kafka.session import KafkaSession, KafkaSourceConfig, Shard
+from transforms.kafka.selection import KafkaSourceConfig, Shard
+from transforms.kafka.session import KafkaSession
 from transforms.records import KafkaRecord
 
 

@@ -202,7 +202,7 @@ class PubsubSession:
         """None: the service's API does not tell a subscription's backlog."""
         return None
 
-    def release(self) -> None:
+    def _release(self) -> None:
         """Nacks all that is held, prefetched messages included: the service delivers them anew."""
         with self._changed:
             held, self._held = list(self._held.values()), {}
@@ -223,10 +223,11 @@ class PubsubSession:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        # A pull that is still waiting would take the nacked messages, and keep their leases.
         self._subscriber.cancel()
         for thread in self._threads:
             thread.join(REQUEST_TIMEOUT_S)
-        self.release()
+        self._release()
         self._subscriber.close()
         if self._ack_error is not None:
             raise self._ack_error

@@ -245,7 +245,7 @@ class PubsubWriter:
                 record = batch[0].record
                 raise RefusedError(
                     f"{error} ({record.name}: {batch[0].size_bytes} bytes, "
-                    f"{len(record.attributes)} attributes); correct or skip this message"
+                    f"{len(record.attributes)} attributes); correct it at its source"
                 ) from error
             half = len(batch) // 2
             self._publish_or_bisect(batch[:half])

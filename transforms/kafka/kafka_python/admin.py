@@ -6,27 +6,20 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from kafka import (
-    IsolationLevel,
-    KafkaAdminClient,
-    OffsetAndMetadata,
-    OffsetSpec,
-    TopicPartition,
-    errors,
-)
+from kafka import IsolationLevel, KafkaAdminClient, OffsetSpec, TopicPartition, errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from transforms.errors import PreflightError
-from transforms.kafka.client import (
-    CLOSE_TIMEOUT_S,
-    KafkaConfig,
-    Offsets,
-    Partition,
-    TopicInfo,
-    part_names,
-    within,
+from transforms.kafka.client import KafkaConfig, Offsets, Partition, TopicInfo
+from transforms.kafka.client_errors import part_names
+from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, select_topics, within
+from transforms.kafka.kafka_python.common import (
+    connect,
+    connection,
+    new_offsets,
+    reason,
+    timeout_ms,
 )
-from transforms.kafka.kafka_python.common import connect, connection, matching, reason, timeout_ms
 
 _Answer = TypeVar("_Answer")
 
@@ -57,13 +50,11 @@ class KafkaPythonAdmin:
             raise PreflightError(f"{what} on {self._servers}: {reason(error)}") from error
 
     def _describe(self, topics: Sequence[str]) -> list[dict[str, Any]]:
-        """What the cluster says of the existing ones of these topics, sorted by name."""
+        """What the cluster says of the existing ones of these topics."""
         known = self._ask("list topics", self._admin.describe_topics)
         found = {topic["name"]: topic for topic in known}
-        if topics and topics[0].startswith("^"):
-            public = [name for name, topic in found.items() if not topic["is_internal"]]
-            return [found[name] for name in matching(public, topics[0])]
-        return [found[name] for name in dict.fromkeys(topics) if name in found]
+        internal = {name for name, topic in found.items() if topic["is_internal"]}
+        return [found[name] for name in select_topics(topics, found, internal)]
 
     def topics(self, topics: Sequence[str]) -> dict[str, TopicInfo]:
         described = self._describe(topics)
@@ -145,10 +136,7 @@ class KafkaPythonAdmin:
     def commit(self, group_id: str, offsets: Offsets) -> None:
         if not offsets:
             return
-        asked = {
-            TopicPartition(*part): OffsetAndMetadata(offset, "", -1)
-            for part, offset in offsets.items()
-        }
+        asked = new_offsets(offsets)
         what = f"set offsets of group {group_id}"
         answer = self._ask(what, lambda: self._admin.alter_group_offsets(group_id, asked))
         for part, error in answer.items():

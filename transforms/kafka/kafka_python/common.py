@@ -5,41 +5,30 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kafka import errors
+from kafka import OffsetAndMetadata, TopicPartition, errors
 from kafka.cluster import ClusterMetadata
 from kafka.net.compat import KafkaNetClient
 
 from transforms.errors import BridgeError, UsageError
 from transforms.kafka import config as properties
-from transforms.kafka.client import KafkaConfig
+from transforms.kafka.client import KafkaConfig, Offsets
+from transforms.kafka.client_rules import Repeats
 
 _Client = TypeVar("_Client")
 
 
 class _NoRepeats(logging.Filter):
-    """Says once in half a minute what kafka-python says at every attempt to reach a broker."""
-
-    _REPEAT_AFTER_S = 30.0
+    """Says once in a while what kafka-python says at every attempt to reach a broker."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said_s: dict[str, float] = {}
+        self._repeats = Repeats()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
-            return True
-        key = re.sub(r"[0-9]+", "", record.getMessage())
-        now = time.monotonic()
-        if now - self._said_s.get(key, -self._REPEAT_AFTER_S) < self._REPEAT_AFTER_S:
-            return False
-        if len(self._said_s) > 1000:
-            self._said_s.clear()
-        self._said_s[key] = now
-        return True
+        return record.levelno < logging.WARNING or self._repeats.let_pass(record.getMessage())
 
 
 _NOT_LET_IN = (
@@ -103,7 +92,7 @@ def connection(cluster: KafkaConfig, role: properties.Role, timeout_s: float) ->
     return {
         **settings,
         "bootstrap_servers": [server.strip() for server in cluster.bootstrap_servers.split(",")],
-        "bootstrap_timeout_ms": max(1, int(timeout_s * 1000)),
+        "bootstrap_timeout_ms": timeout_ms(timeout_s),
     }
 
 
@@ -128,9 +117,9 @@ def connect(
     except errors.KafkaTimeoutError as error:
         cause = f": {reason(first.cause)}" if first.cause is not None else ""
         raise failure(
-            f"connect {servers}: no broker let this client in within "
-            f"{settings['bootstrap_timeout_ms'] / 1000:g} s{cause}; "
-            "check --bootstrap_servers and --kafka_config"
+            f"connect {servers}: no Kafka broker answered within "
+            f"{settings['bootstrap_timeout_ms'] / 1000:g} s{cause}; check --bootstrap_servers, and "
+            "--kafka_config if the brokers want TLS or a log-in"
         ) from error
     except (errors.KafkaError, OSError, ValueError, RuntimeError) as error:
         raise failure(f"connect {servers}: {reason(error)}; check --kafka_config") from error
@@ -153,19 +142,24 @@ def _make(client: Callable[..., _Client], settings: dict[str, Any]) -> _Client:
 
 
 def reason(error: BaseException) -> str:
-    """One line: the broker's or the library's own words."""
-    text = str(error) or type(error).__name__
-    return " ".join(text.split())
+    """One line: the broker's or the library's own words, without the dump of request and answer."""
+    text = " ".join((str(error) or type(error).__name__).split())
+    said = _BROKER_SAID.search(text)
+    return said["words"].rstrip(".") if said else text[:300]
+
+
+_BROKER_SAID = re.compile(r"""failed with response .*?error_message=(['"])(?P<words>.+?)\1, """)
 
 
 def timeout_ms(timeout_s: float) -> int:
     return max(1, int(timeout_s * 1000))
 
 
-def matching(topics: Iterable[str], pattern: str) -> list[str]:
-    """The names that a `^regex` matches from their beginning."""
-    matches = re.compile(pattern).match
-    return sorted(name for name in topics if matches(name))
+def new_offsets(offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Offsets to be committed, as the library takes them."""
+    return {
+        TopicPartition(*part): OffsetAndMetadata(offset, "", -1) for part, offset in offsets.items()
+    }
 
 
 def create_no_topics(metadata: ClusterMetadata) -> None:

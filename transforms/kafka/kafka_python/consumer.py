@@ -4,45 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from kafka import (
-    AsyncConsumerRebalanceListener,
-    KafkaConsumer,
-    OffsetAndMetadata,
-    TopicPartition,
-    errors,
-)
+from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from kafka.future import Future
 
-from transforms.errors import CommitError, OffsetGapError, SourceError
+from transforms.errors import SourceError
 from transforms.kafka.client import (
-    CLOSE_TIMEOUT_S,
-    FETCH_MAX_WAIT_MS,
-    SESSION_TIMEOUT_MS,
     ConsumerConfig,
     KafkaConfig,
     Offsets,
     Partition,
     RebalanceListener,
+)
+from transforms.kafka.client_errors import (
+    no_beginning,
+    not_assigned,
     offset_gap,
     part_names,
     undecodable_header,
+)
+from transforms.kafka.client_rules import (
+    CLOSE_TIMEOUT_S,
+    FETCH_MAX_WAIT_MS,
+    HEARTBEAT_INTERVAL_MS,
+    SESSION_TIMEOUT_MS,
+    fetch_limits,
     within,
 )
+from transforms.kafka.kafka_python.asking import AskingConsumer
 from transforms.kafka.kafka_python.common import (
     connect,
     connection,
     create_no_topics,
-    matching,
     reason,
     timeout_ms,
 )
+from transforms.kafka.kafka_python.group import GroupPolling, Polled, take
 from transforms.records import KafkaRecord, TimestampType
 
 _log = logging.getLogger(__name__)
@@ -50,186 +50,63 @@ _log = logging.getLogger(__name__)
 _TIMESTAMP_TYPES = (TimestampType.CREATE_TIME, TimestampType.LOG_APPEND_TIME)
 
 
-class _Event(NamedTuple):
-    """Something the listener must hear; the group waits until `done` is set."""
-
-    name: str
-    partitions: list[Partition]
-    done: Future
-
-
-_Polled = dict[TopicPartition, list[Any]]
-"""What the library's `poll` returns."""
-
-
-class _Answer(NamedTuple):
-    """How a request to the worker ended."""
-
-    polled: _Polled
-    error: Exception | None
-
-    def get(self) -> _Polled:
-        if self.error is not None:
-            raise self.error
-        return self.polled
-
-
-class KafkaPythonConsumer:
-    """A `Consumer`; see there for what each method promises.
-
-    kafka-python calls a rebalance listener from its I/O thread, which may not block, while the
-    polling thread waits inside the library. So a worker thread does the polling for a group, and
-    the thread that called `poll` hears of the rebalance, and takes its time.
-    """
+class KafkaPythonConsumer(AskingConsumer):
+    """A `Consumer`; see there for what each method promises."""
 
     def __init__(self, cluster: KafkaConfig, config: ConsumerConfig) -> None:
-        self._timeout_ms = timeout_ms(config.request_timeout_s)
-        half = max(1_000_000, config.fetch_bytes // 2)
-        self._consumer = connect(
-            KafkaConsumer,
-            {
-                "request_timeout_ms": max(self._timeout_ms, 2 * FETCH_MAX_WAIT_MS),
-                "fetch_max_wait_ms": FETCH_MAX_WAIT_MS,
-                "session_timeout_ms": SESSION_TIMEOUT_MS,
-                "heartbeat_interval_ms": SESSION_TIMEOUT_MS // 3,
-                "isolation_level": "read_committed",
-                **connection(cluster, "consumer", config.request_timeout_s),
-                "fetch_max_bytes": half,
-                "max_partition_fetch_bytes": min(half, 10_000_000),
-                "group_id": config.group_id,
-                "group_instance_id": config.instance_id,
-                "max_poll_interval_ms": config.max_poll_interval_ms,
-                "metadata_max_age_ms": config.metadata_interval_ms,
-                "partition_assignment_strategy": [RoundRobinPartitionAssignor],
-                "auto_offset_reset": "none",
-                "enable_auto_commit": False,
-                "metrics_enabled": False,
-            },
-            SourceError,
-        )
+        consumer = connect(KafkaConsumer, _settings(cluster, config), SourceError)
+        super().__init__(consumer, config.request_timeout_s)
         create_no_topics(self._consumer._cluster)
-        self._owned: set[TopicPartition] = set()
+        self._owned: set[Partition] = set()
         self._broken: dict[Partition, Exception] = {}
         self._listener: RebalanceListener | None = None
+        self._group: GroupPolling | None = None
         self._error: Exception | None = None
-        self._requests: queue.SimpleQueue[Callable[[], _Polled] | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[_Event | _Answer] = queue.SimpleQueue()
-        self._joining = False
-        self._relay: _Relay | None = None
-        self._worker: threading.Thread | None = None
         self._closed = False
 
     # -- ownership
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
         self._listener = listener
-        relay = self._relay = _Relay(self._answers)
+        self._group = group = self._group or GroupPolling(self._consumer, self._hear)
         if topics[0].startswith("^"):
-            self._consumer.subscribe(pattern=topics[0], listener=relay)
+            self._consumer.subscribe(pattern=topics[0], listener=group.relay)
         else:
-            self._consumer.subscribe(topics=list(topics), listener=relay)
-        if self._worker is None:
-            self._worker = threading.Thread(target=self._work, name="kafka-poll", daemon=True)
-            self._worker.start()
+            self._consumer.subscribe(topics=list(topics), listener=group.relay)
 
-    def _work(self) -> None:
-        while (request := self._requests.get()) is not None:
-            try:
-                self._answers.put(_Answer(request(), None))
-            except Exception as error:
-                self._answers.put(_Answer({}, error))
-
-    def _poll(self, deadline: float, max_records: int) -> _Polled:
-        if self._worker is None:
-            return self._take(deadline, max_records)
-        if not self._joining and self._must_join():
-            self._joining = True
-            self._requests.put(self._join)
-        if self._joining:
-            if (answer := self._answer(deadline)) is None:
-                return {}  # a later poll hears of it
-            self._joining = False
-            answer.get()
-        self._requests.put(lambda: self._take(deadline, max_records))
-        answer = self._answer(None)
-        assert answer is not None
-        return answer.get()
-
-    def _take(self, deadline: float, max_records: int) -> _Polled:
-        left_ms = max(0, int((deadline - time.monotonic()) * 1000))
-        return self._consumer.poll(left_ms, max_records)  # type: ignore[no-any-return]
-
-    def _fenced(self) -> bool:
-        """As of 3.0, a static member that was replaced only stops its heartbeat, and sits idle."""
-        group = self._consumer._coordinator
-        return self._worker is not None and group.stable() and not group._heartbeat_enabled
-
-    def _must_join(self) -> bool:
-        group = self._consumer._coordinator
-        return bool(group.rejoining or group.need_rejoin())
-
-    def _join(self) -> _Polled:
-        """Joins the group, however long it takes.
-
-        As of 3.0, a `poll` whose time ends while the group leader joins for new partitions forgets
-        about it: the library believes that there is no need to, and the member sits idle.
-        """
-        group = self._consumer._coordinator
-        if group.rejoining:
-            group.request_rejoin()
-        group.poll(timeout_ms=None)
-        return {}
-
-    def _answer(self, deadline: float | None) -> _Answer | None:
-        """Waits for the worker, and meanwhile tells the listener; None when time is up."""
-        while True:
-            try:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                answer = self._answers.get(timeout=left)
-            except queue.Empty:
-                return None
-            if isinstance(answer, _Answer):
-                return answer
-            self._hear(answer)
-
-    def _hear(self, event: _Event) -> None:
+    def _hear(self, event: str, partitions: list[Partition]) -> None:
         """Tells the listener; the poll raises its error once the group goes on."""
         self._broken.clear()
-        assigned = event.name == "on_assigned"
+        assigned = event == "on_assigned"
         try:
             if assigned:
-                self._owned = {TopicPartition(*part) for part in event.partitions}
-            if self._listener is not None and event.partitions:
-                offsets = getattr(self._listener, event.name)(event.partitions)
+                self._owned = set(partitions)
+            if self._listener is not None and partitions:
+                offsets = getattr(self._listener, event)(partitions)
                 if assigned:
-                    self._begin(event.partitions, offsets)
+                    self._begin(partitions, offsets)
         except Exception as error:
             self._error = error
             if assigned:
-                self._broken = dict.fromkeys(event.partitions, error)
+                self._broken = dict.fromkeys(partitions, error)
         finally:
             if not assigned:
                 self._owned = set()
-            self._resolve(event.done)
 
     def _begin(self, partitions: list[Partition], offsets: Offsets) -> None:
         if offsets.keys() != set(partitions):
-            raise SourceError(f"begin {part_names(partitions)}: no offset for each of them")
+            raise no_beginning(partitions)
+        self._go_to(offsets)
+
+    def _go_to(self, offsets: Offsets) -> None:
         for part, offset in offsets.items():
             self._consumer.seek(TopicPartition(*part), offset)
 
-    def _resolve(self, done: Future) -> None:
-        # The library offers no public way to wake its loop for a future of one's own.
-        self._consumer._net.call_soon_threadsafe(lambda: done.success(None))
-
     def assign(self, positions: Offsets) -> None:
-        wanted = {TopicPartition(*part): offset for part, offset in positions.items()}
-        kept = {part: self._position(part) for part in self._owned if part in wanted}
-        self._consumer.assign(list(wanted))
-        for part, offset in wanted.items():
-            if part not in kept:
-                self._consumer.seek(part, offset)
-        self._owned = set(wanted)
+        new = {part: at for part, at in positions.items() if part not in self._owned}
+        self._consumer.assign([TopicPartition(*part) for part in positions])
+        self._go_to(new)
+        self._owned = set(positions)
         self._broken = {part: error for part, error in self._broken.items() if part in positions}
 
     # -- reading
@@ -239,7 +116,10 @@ class KafkaPythonConsumer:
         while True:
             self._raise_pending()
             try:
-                polled = self._poll(deadline, max_records)
+                if self._group is None:
+                    polled = take(self._consumer, deadline, max_records)
+                else:
+                    polled = self._group.poll(deadline, max_records)
             except Exception as error:
                 self._on_poll_failed(error)
                 polled = {}
@@ -251,7 +131,7 @@ class KafkaPythonConsumer:
         error, self._error = self._error, None
         if error is not None:
             raise error
-        if self._fenced():
+        if self._group is not None and self._group.fenced():
             raise SourceError("read: another member has the same --instance_id; give each its own")
         for broken in self._broken.values():
             raise broken
@@ -261,10 +141,11 @@ class KafkaPythonConsumer:
         self._raise_pending()
         if isinstance(error, errors.OffsetOutOfRangeError):
             for part, offset in error.args[0].items():
-                self._break(part, self._gap(part, offset))
+                self._break_at_gap(part, offset)
         elif isinstance(error, errors.LogTruncationError):
             for part in error.divergent_offsets:
-                self._break(part, self._gap(part, self._position(part) or 0))
+                state = self._reading(part)
+                self._break_at_gap(part, state.position.offset if state is not None else 0)
         elif isinstance(error, (errors.CorruptRecordError, errors.UnsupportedCodecError)):
             self._on_unreadable(error)
         elif isinstance(error, errors.RetriableError):
@@ -280,118 +161,47 @@ class KafkaPythonConsumer:
         buffer = self._consumer._fetcher._next_partition_records
         if buffer is None:
             raise SourceError(f"read: {reason(error)}") from error
-        part, offset = buffer.topic_partition, buffer.next_fetch_offset
+        part, offset = tuple(buffer.topic_partition), buffer.next_fetch_offset
         buffer.drain()
-        where = f"{part.topic}/{part.partition}@{offset}"
-        if "utf-8" in str(error):
-            broken = undecodable_header(part.topic, part.partition, offset)
-        elif isinstance(error, errors.UnsupportedCodecError):
-            broken = SourceError(
-                f"read {where}: {reason(error)}; install the package of that compression, or use "
-                "--kafka_client=librdkafka"
-            )
-        else:
-            broken = SourceError(f"read {where}: {reason(error)}")
-        broken.__cause__ = error
-        self._break(part, broken)
+        self._break(part, _unreadable(part, offset, error))
 
-    def _break(self, part: TopicPartition, error: SourceError) -> None:
-        """Reads no more of a partition: every poll raises, until it is sought or released."""
-        self._broken.setdefault((part.topic, part.partition), error)
-
-    def _gap(self, part: TopicPartition, offset: int) -> OffsetGapError:
+    def _break_at_gap(self, part: TopicPartition, offset: int) -> None:
         where = (part.topic, part.partition)
-        try:
-            return offset_gap(where, offset, self.watermarks([where])[where])
-        except SourceError:
-            return offset_gap(where, offset, None)
+        self._break(where, offset_gap(where, offset, self.watermarks))
+
+    def _break(self, part: Partition, error: SourceError) -> None:
+        """Reads no more of a partition: every poll raises, until it is sought or released."""
+        self._broken.setdefault(part, error)
 
     def seek(self, positions: Offsets) -> None:
-        wanted = {TopicPartition(*part): offset for part, offset in positions.items()}
-        if not wanted.keys() <= self._owned:
-            raise SourceError(f"seek {part_names(wanted.keys() - self._owned)}: not assigned")
-        for part, offset in wanted.items():
-            self._consumer.seek(part, offset)
-            self._broken.pop((part.topic, part.partition), None)
+        if strangers := [part for part in positions if part not in self._owned]:
+            raise not_assigned(strangers)
+        self._go_to(positions)
+        for part in positions:
+            self._broken.pop(part, None)
+
+    def _reading(self, part: Partition) -> Any:
+        """The library's state of a partition, or None while that has no position.
+
+        The public `position` may ask a broker.
+        """
+        state = self._consumer._subscription.assignment.get(TopicPartition(*part))
+        return None if state is None or state.position is None else state
 
     def positions(self) -> dict[Partition, int]:
-        found = {part: self._position(part) for part in list(self._owned)}
+        states = {part: self._reading(part) for part in list(self._owned)}
         return {
-            (part.topic, part.partition): offset
-            for part, offset in found.items()
-            if offset is not None
+            part: int(state.position.offset) for part, state in states.items() if state is not None
         }
-
-    def _position(self, part: TopicPartition) -> int | None:
-        # The public `position` may ask a broker.
-        state = self._consumer._subscription.assignment.get(part)
-        return None if state is None or state.position is None else int(state.position.offset)
-
-    # -- asking
-
-    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        asked = [TopicPartition(*part) for part in partitions]
-        if not asked:
-            return {}
-        try:
-            # The public `committed` asks for one partition at a time.
-            answer = self._consumer._coordinator.fetch_committed_offsets(
-                asked, timeout_ms=self._timeout_ms
-            )
-        except errors.KafkaError as error:
-            raise SourceError(f"read committed offsets: {reason(error)}") from error
-        return {(part.topic, part.partition): found.offset for part, found in answer.items()}
-
-    def commit(self, offsets: Offsets) -> None:
-        if not offsets:
-            return
-        asked = {
-            TopicPartition(*part): OffsetAndMetadata(offset, "", -1)
-            for part, offset in offsets.items()
-        }
-        try:
-            self._consumer.commit(asked, timeout_ms=self._timeout_ms)
-        except errors.KafkaError as error:
-            raise CommitError(f"commit {part_names(offsets)}: {reason(error)}") from error
-
-    def watermarks(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
-        asked = [TopicPartition(*part) for part in partitions]
-        if not asked:
-            return {}
-        try:
-            first = self._consumer.beginning_offsets(asked, timeout_ms=self._timeout_ms)
-            end = self._consumer.end_offsets(asked, timeout_ms=self._timeout_ms)
-        except errors.KafkaError as error:
-            names = part_names((part.topic, part.partition) for part in asked)
-            raise SourceError(f"read offsets of {names}: {reason(error)}") from error
-        return {(part.topic, part.partition): (first[part], end[part]) for part in asked}
 
     def lag(self) -> int | None:
         total = 0
         for part in list(self._owned):
-            state = self._consumer._subscription.assignment.get(part)
-            if state is None or state.position is None or state.highwater is None:
+            state = self._reading(part)
+            if state is None or state.highwater is None:
                 return None
             total += max(0, state.highwater - state.position.offset)
         return total
-
-    def partitions(self, topics: Sequence[str]) -> list[Partition]:
-        try:
-            known = within(self._timeout_ms / 1000, self._consumer.topics)
-        except (errors.KafkaError, TimeoutError) as error:
-            raise SourceError(f"list topics: {reason(error)}") from error
-        if topics and topics[0].startswith("^"):
-            names = matching(known, topics[0])
-        else:
-            names = [name for name in topics if name in known]
-        cluster = self._consumer._cluster
-        return [
-            (name, number)
-            for name in names
-            for number in sorted(cluster.partitions_for_topic(name) or ())
-        ]
-
-    # -- ending
 
     def close(self) -> None:
         if self._closed:
@@ -399,38 +209,48 @@ class KafkaPythonConsumer:
         self._closed = True
         self._listener = None
         self._owned = set()
-        self._requests.put(None)
-        if self._relay is not None:
-            self._relay.closing = True
+        if self._group is not None:
+            self._group.close()
         with contextlib.suppress(TimeoutError):
             within(CLOSE_TIMEOUT_S, lambda: self._consumer.close(False, 5_000))
 
 
-class _Relay(AsyncConsumerRebalanceListener):
-    """Runs on the library's I/O thread: passes events on, and waits without blocking it."""
-
-    def __init__(self, answers: queue.SimpleQueue[_Event | _Answer]) -> None:
-        self._answers = answers
-        self.closing = False
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        await self._tell("on_assigned", assigned)
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._tell("on_revoked", revoked)
-
-    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        await self._tell("on_lost", lost)
-
-    async def _tell(self, name: str, parts: Iterable[TopicPartition]) -> None:
-        if self.closing:
-            return
-        event = _Event(name, sorted((part.topic, part.partition) for part in parts), Future())
-        self._answers.put(event)
-        await event.done
+def _settings(cluster: KafkaConfig, config: ConsumerConfig) -> dict[str, Any]:
+    answer_bytes, share_bytes = fetch_limits(config.fetch_bytes)
+    return {
+        "request_timeout_ms": max(timeout_ms(config.request_timeout_s), 2 * FETCH_MAX_WAIT_MS),
+        "fetch_max_wait_ms": FETCH_MAX_WAIT_MS,
+        "session_timeout_ms": SESSION_TIMEOUT_MS,
+        "heartbeat_interval_ms": HEARTBEAT_INTERVAL_MS,
+        "isolation_level": "read_committed",
+        **connection(cluster, "consumer", config.request_timeout_s),
+        "fetch_max_bytes": answer_bytes,
+        "max_partition_fetch_bytes": share_bytes,
+        "group_id": config.group_id,
+        "group_instance_id": config.instance_id,
+        "max_poll_interval_ms": config.max_poll_interval_ms,
+        "metadata_max_age_ms": config.metadata_interval_ms,
+        "partition_assignment_strategy": [RoundRobinPartitionAssignor],
+        "auto_offset_reset": "none",
+        "enable_auto_commit": False,
+        "metrics_enabled": False,
+    }
 
 
-def _records(polled: _Polled) -> list[KafkaRecord]:
+def _unreadable(part: Partition, offset: int, error: Exception) -> SourceError:
+    """What a batch that the library cannot read means for its partition."""
+    if "utf-8" in str(error):
+        broken = undecodable_header(part, offset)
+    else:
+        hint = ""
+        if isinstance(error, errors.UnsupportedCodecError):
+            hint = "; install the package of that compression, or use --kafka_client=librdkafka"
+        broken = SourceError(f"read {part_names([part])}@{offset}: {reason(error)}{hint}")
+    broken.__cause__ = error
+    return broken
+
+
+def _records(polled: Polled) -> list[KafkaRecord]:
     records: list[KafkaRecord] = []
     new = tuple.__new__
     for (topic, partition), found in polled.items():

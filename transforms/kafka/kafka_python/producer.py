@@ -12,14 +12,10 @@ from kafka import KafkaProducer, errors
 from kafka.partitioner import StickyPartitioner
 
 from transforms.errors import DeliveryError, RefusedError, TransferError
-from transforms.kafka.client import (
-    CLOSE_TIMEOUT_S,
-    Failure,
-    KafkaConfig,
-    ProducerConfig,
-    record_too_large,
-    within,
-)
+from transforms.kafka.client import Failure, KafkaConfig, ProducerConfig
+from transforms.kafka.client_errors import buffer_full, record_too_large, unconfirmed
+from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, within
+from transforms.kafka.flushing import FlushingProducer
 from transforms.kafka.kafka_python.common import (
     connect,
     connection,
@@ -46,7 +42,7 @@ _FRAMING_BYTES = 1_024
 """More than one record's framing takes: the broker is the judge of what is too large."""
 
 
-class KafkaPythonProducer:
+class KafkaPythonProducer(FlushingProducer):
     """A `Producer`; see there for what each method promises.
 
     Writes without idempotence, one request at a time: as of 3.0 the idempotent producer is dead
@@ -55,34 +51,13 @@ class KafkaPythonProducer:
     """
 
     def __init__(self, cluster: KafkaConfig, config: ProducerConfig) -> None:
+        super().__init__()
         self._config = config
-        delivery_ms = timeout_ms(config.delivery_timeout_s)
-        linger_ms = min(int(config.linger_ms), delivery_ms - 1)
-        settings = {
-            "batch_size": _BATCH_BYTES,
-            "request_timeout_ms": 30_000,
-            **connection(cluster, "producer", min(_CONNECT_TIMEOUT_S, config.delivery_timeout_s)),
-            "acks": "all",
-            "enable_idempotence": False,
-            "max_in_flight_requests_per_connection": 1,
-            "partitioner": StickyPartitioner(),
-            "linger_ms": linger_ms,
-            "delivery_timeout_ms": delivery_ms,
-            "max_block_ms": min(delivery_ms, 30_000),
-            "max_request_size": config.max_message_bytes + _FRAMING_BYTES,
-            "metrics_enabled": False,
-        }
-        settings["batch_size"] = min(settings["batch_size"], config.max_message_bytes)
-        settings["request_timeout_ms"] = min(
-            settings["request_timeout_ms"], delivery_ms - linger_ms
-        )
-        self._producer = connect(KafkaProducer, settings, DeliveryError)
+        self._producer = connect(KafkaProducer, _settings(cluster, config), DeliveryError)
         create_no_topics(self._producer._metadata)
         self._send = self._producer.send
         self._pending: collections.deque[tuple[Any, KafkaRecord, int]] = collections.deque()
         self._pending_bytes = 0
-        self._failures: list[Failure] = []
-        self._again: list[KafkaRecord] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -105,10 +80,7 @@ class KafkaPythonProducer:
         while self._pending_bytes > self._config.buffer_bytes and self._pending:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise DeliveryError(
-                    f"produce {record.name}: the buffer stayed full for "
-                    f"{self._config.delivery_timeout_s:g} s"
-                )
+                raise buffer_full(record, self._config.delivery_timeout_s)
             with contextlib.suppress(errors.KafkaError, IndexError):
                 self._pending[0][0].get(min(left, 1.0))
             self._collect()
@@ -133,17 +105,6 @@ class KafkaPythonProducer:
         waiting = sum(not future.is_done for future, _, _ in list(self._pending))
         return waiting + len(self._again)
 
-    def flush(self, timeout_s: float) -> list[Failure]:
-        deadline = time.monotonic() + timeout_s
-        self._await_all(deadline, timeout_s)
-        while self._again:
-            again, self._again = self._again, []
-            for record in again:
-                self.produce(record)
-            self._await_all(deadline, timeout_s)
-        failures, self._failures = self._failures, []
-        return failures
-
     def _await_all(self, deadline: float, timeout_s: float) -> None:
         with contextlib.suppress(errors.KafkaTimeoutError):
             self._producer.flush(max(0.0, deadline - time.monotonic()))
@@ -151,9 +112,7 @@ class KafkaPythonProducer:
         while self._pending:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise DeliveryError(
-                    f"flush: {self.in_flight()} records not confirmed within {timeout_s:g} s"
-                )
+                raise unconfirmed(self.in_flight(), timeout_s)
             with contextlib.suppress(errors.KafkaError, IndexError):
                 self._pending[0][0].get(left)
             self._collect()
@@ -180,8 +139,30 @@ class KafkaPythonProducer:
         if isinstance(error, TypeError) and null is not None:
             return RefusedError(
                 f"produce {record.name}: header '{null}' is null, which kafka-python cannot write; "
-                "use --kafka_client=librdkafka or set --dead_letter"
+                "use --kafka_client=librdkafka"
             )
         if isinstance(error, _REFUSALS):
             return RefusedError(f"produce {record.name}: {reason(error)}")
         return DeliveryError(f"produce {record.name}: {reason(error)}")
+
+
+def _settings(cluster: KafkaConfig, config: ProducerConfig) -> dict[str, Any]:
+    delivery_ms = timeout_ms(config.delivery_timeout_s)
+    linger_ms = min(int(config.linger_ms), delivery_ms - 1)
+    settings = {
+        "batch_size": _BATCH_BYTES,
+        "request_timeout_ms": 30_000,
+        **connection(cluster, "producer", min(_CONNECT_TIMEOUT_S, config.delivery_timeout_s)),
+        "acks": "all",
+        "enable_idempotence": False,
+        "max_in_flight_requests_per_connection": 1,
+        "partitioner": StickyPartitioner(),
+        "linger_ms": linger_ms,
+        "delivery_timeout_ms": delivery_ms,
+        "max_block_ms": min(delivery_ms, 30_000),
+        "max_request_size": config.max_message_bytes + _FRAMING_BYTES,
+        "metrics_enabled": False,
+    }
+    settings["batch_size"] = min(settings["batch_size"], config.max_message_bytes)
+    settings["request_timeout_ms"] = min(settings["request_timeout_ms"], delivery_ms - linger_ms)
+    return settings

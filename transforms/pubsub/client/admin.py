@@ -38,12 +38,12 @@ class PubsubAdmin:
 
     def topic(self, name: str) -> None:
         """Checks that `projects/P/topics/T` exists."""
-        self._call("look at", name, self._publisher.get_topic, types.GetTopicRequest(topic=name))
+        self._call("check", name, self._publisher.get_topic, types.GetTopicRequest(topic=name))
 
     def subscription(self, name: str) -> SubscriptionInfo:
         """Describes `projects/P/subscriptions/S`."""
         found = self._call(
-            "look at",
+            "check",
             name,
             self._subscriber.get_subscription,
             types.GetSubscriptionRequest(subscription=name),

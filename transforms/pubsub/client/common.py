@@ -38,7 +38,7 @@ _ROLES = {
     "pull": "roles/pubsub.subscriber",
     "seek": "roles/pubsub.editor",
     "create": "roles/pubsub.editor",
-    "look at": "roles/pubsub.viewer",
+    "check": "roles/pubsub.viewer",
 }
 
 
@@ -57,8 +57,9 @@ def transport(transport: Any) -> Any:
         return transport()
     except google.auth.exceptions.GoogleAuthError as error:
         raise PreflightError(
-            f"log in to Pub/Sub: {_one_line(error)}; run `gcloud auth application-default login` "
-            "or set GOOGLE_APPLICATION_CREDENTIALS"
+            f"log in to Pub/Sub: {_one_line(error).rstrip('.')}; run `gcloud auth "
+            "application-default login`, set GOOGLE_APPLICATION_CREDENTIALS, or set "
+            "PUBSUB_EMULATOR_HOST for an emulator"
         ) from error
 
 
@@ -72,7 +73,7 @@ def explain(operation: str, name: str, error: Exception) -> str:
         return f"{operation} {name}: the credentials are not accepted; log in again"
     if isinstance(error, (api.ServiceUnavailable, api.DeadlineExceeded, api.RetryError)):
         return (
-            f"{operation} {name}: no answer from {endpoint()} in time ({reason(error)}); "
+            f"{operation} {name}: {endpoint()} does not answer ({reason(error)}); "
             "check the network and PUBSUB_EMULATOR_HOST"
         )
     return f"{operation} {name}: {reason(error)}"

@@ -1,0 +1,79 @@
+"""What both Kafka clients say of the same trouble, in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from transforms.errors import DeliveryError, OffsetGapError, RefusedError, SourceError
+from transforms.kafka.client import Partition
+from transforms.records import KafkaRecord
+
+_Watermarks = Callable[[Iterable[Partition]], Mapping[Partition, tuple[int, int]]]
+
+
+def part_names(partitions: Iterable[Partition]) -> str:
+    """`topic/0, topic/1`, and how many more."""
+    names = [f"{topic}/{number}" for topic, number in partitions]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def no_beginning(partitions: Iterable[Partition]) -> SourceError:
+    """The listener did not say of each partition that it got where to begin."""
+    return SourceError(f"begin {part_names(partitions)}: no offset for each of them")
+
+
+def not_assigned(partitions: Iterable[Partition]) -> SourceError:
+    """Partitions were sought that the consumer does not own."""
+    return SourceError(f"seek {part_names(partitions)}: not assigned")
+
+
+def offset_gap(where: Partition, offset: int, watermarks: _Watermarks) -> OffsetGapError:
+    """The next offset does not exist; asks for those that do, and can do without the answer."""
+    try:
+        first, end = watermarks([where])[where]
+    except SourceError:
+        what = f"offset {offset} does not exist"
+    else:
+        if offset < first:
+            what = f"offsets {offset} to {first - 1} no longer exist, the first one is {first}"
+        else:
+            what = f"offset {offset} is past the end, which is {end}"
+    return OffsetGapError(
+        f"read {part_names([where])}: {what}; "
+        "choose where to go on with --start and --reset_offsets"
+    )
+
+
+def undecodable_header(where: Partition, offset: int | None) -> SourceError:
+    """A record's header name is not UTF-8, which neither client can represent."""
+    return SourceError(
+        f"read {part_names([where])}@{offset}: a header's name is not UTF-8; "
+        "begin after it with --start=offsets=FILE and --reset_offsets"
+    )
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def record_too_large(record: KafkaRecord, limit_bytes: int) -> RefusedError:
+    """The record is larger than the destination topic admits."""
+    return RefusedError(
+        f"produce {record.name}: record is {record.payload_bytes} bytes, limit {limit_bytes} with "
+        "its framing; raise the topic's max.message.bytes"
+    )
+
+
+def buffer_full(record: KafkaRecord, timeout_s: float, cause: str = "") -> DeliveryError:
+    """There was no room for a record; `cause` is what is known of it, with what separates it."""
+    return DeliveryError(
+        f"produce {record.name}: the buffer stayed full for {timeout_s:g} s{cause}"
+    )
+
+
+def unconfirmed(count: int, timeout_s: float, cause: str = "") -> DeliveryError:
+    """A flush did not end in time; `cause` as above."""
+    return DeliveryError(f"flush: {count} records not confirmed within {timeout_s:g} s{cause}")

@@ -1,0 +1,135 @@
+"""The producer on librdkafka."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from functools import partial
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from transforms.errors import DeliveryError, RefusedError, TransferError
+from transforms.kafka.client import Failure, KafkaConfig, ProducerConfig
+from transforms.kafka.client_errors import buffer_full, record_too_large, unconfirmed
+from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, within
+from transforms.kafka.flushing import FlushingProducer
+from transforms.kafka.librdkafka import settings
+from transforms.kafka.librdkafka.common import open_client
+from transforms.records import KafkaRecord
+
+_TOO_LARGE = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_MSG_SIZE,
+}
+
+_REFUSALS = {
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._INVALID_ARG,
+}
+"""What else trying again cannot help."""
+
+
+class LibrdkafkaProducer(FlushingProducer):
+    """A `Producer`; see there for what each method promises."""
+
+    _POLL_EVERY = 100
+    """Records between two looks at what was confirmed; each look frees their memory."""
+
+    def __init__(self, cluster: KafkaConfig, config: ProducerConfig) -> None:
+        super().__init__()
+        self._config = config
+        self._producer = open_client(
+            confluent_kafka.Producer,
+            {**settings.of_producer(cluster, config), "error_cb": self._on_error},
+        )
+        self._produce = self._producer.produce
+        self._poll = self._producer.poll
+        self._until_poll = self._POLL_EVERY
+        self._cause = ""
+        self._closed = False
+
+    def produce(self, record: KafkaRecord) -> None:
+        topic, partition, _, timestamp_ms, _, key, value, headers, _ = record
+        if timestamp_ms == 0:
+            self._failures.append(Failure(record, _unwritable_timestamp(record)))
+            return
+        try:
+            self._produce(
+                topic,
+                value,
+                key,
+                -1 if partition is None else partition,
+                partial(self._on_failed, record),
+                None,
+                timestamp_ms or 0,
+                list(headers) if headers else None,
+            )
+        except BufferError:
+            self._wait_for_room(record)
+            self.produce(record)
+            return
+        except KafkaException as error:
+            self._on_failed(record, error.args[0], None)
+        self._until_poll -= 1
+        if self._until_poll <= 0:
+            self._until_poll = self._POLL_EVERY
+            self._poll(0)
+
+    def _wait_for_room(self, record: KafkaRecord) -> None:
+        deadline = time.monotonic() + self._config.delivery_timeout_s
+        waiting = len(self._producer)
+        while len(self._producer) >= waiting:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise buffer_full(record, self._config.delivery_timeout_s, self._cause)
+            self._poll(min(left, 0.1))
+
+    def in_flight(self) -> int:
+        self._poll(0)
+        return len(self._producer) + len(self._again)
+
+    def _await_all(self, deadline: float, timeout_s: float) -> None:
+        if remaining := self._producer.flush(max(0.0, deadline - time.monotonic())):
+            raise unconfirmed(remaining, timeout_s, self._cause)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._producer.purge()
+        with contextlib.suppress(TimeoutError):
+            within(CLOSE_TIMEOUT_S, self._producer.close)
+        self._failures = []
+
+    def _on_failed(self, record: KafkaRecord, error: KafkaError, _: Message | None) -> None:
+        if error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
+            self._again.append(record)
+        else:
+            self._failures.append(Failure(record, self._failure(record, error)))
+
+    def _failure(self, record: KafkaRecord, error: KafkaError) -> TransferError:
+        code = error.code()
+        if code in _TOO_LARGE:
+            return record_too_large(record, self._config.max_message_bytes)
+        if code == KafkaError._MSG_TIMED_OUT:
+            return DeliveryError(
+                f"produce {record.name}: not confirmed within "
+                f"{self._config.delivery_timeout_s:g} s{self._cause}"
+            )
+        kind = RefusedError if code in _REFUSALS else DeliveryError
+        return kind(f"produce {record.name}: {error.str()}")
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Client-wide errors: the cause of what fails later."""
+        self._cause = f": {error.str()}"
+
+
+def _unwritable_timestamp(record: KafkaRecord) -> RefusedError:
+    return RefusedError(
+        f"produce {record.name}: librdkafka writes the present for timestamp 0; "
+        "use --kafka_client=kafka-python"
+    )

@@ -224,7 +224,7 @@ class Options:
     )
     idle_seconds: float | None = flag(
         None,
-        "Stop after so many seconds without a message.",
+        "Stop after so many seconds without a message; counted while partitions are assigned.",
         group=END,
         where=ONE_MACHINE,
         parse=values.number(),
@@ -370,7 +370,7 @@ class Options:
     )
     report: Path | None = flag(
         None,
-        "Write counts and offsets to this file at exit, as JSON.",
+        "Write counts (and the offsets read from Kafka) to this file at exit, as JSON.",
         group=OUTPUT,
         where=ONE_MACHINE,
         parse=values.writable_file,

@@ -150,6 +150,10 @@ class Server(ABC):
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing answers, as with a network that is gone."""
         os.kill(self.pid, signal.SIGSTOP)
+        # The signal reaches one thread after the other; macOS stops them all at once.
+        threads = Path(f"/proc/{self.pid}/task")
+        while threads.exists() and any(not _is_stopped(thread) for thread in threads.iterdir()):
+            time.sleep(0.01)
 
     def resume(self) -> None:
         """Ends `pause`."""
@@ -200,3 +204,11 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind((LOOPBACK, 0))
         return [each.getsockname()[1] for each in sockets]
+
+
+def _is_stopped(thread: Path) -> bool:
+    """Whether a thread of Linux is stopped; its state follows the name in parentheses."""
+    try:
+        return (thread / "stat").read_text().rpartition(") ")[2].startswith(("T", "t", "Z", "X"))
+    except FileNotFoundError:
+        return True

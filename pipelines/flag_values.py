@@ -112,7 +112,7 @@ def number(at_least: float | None = None, at_most: float = math.inf) -> Parser[f
     return parse
 
 
-def size_bytes(at_least: int) -> Parser[int]:
+def size_bytes(at_least: int, at_most: int) -> Parser[int]:
     """A number of bytes: plain, or with kB, MB, GB (1000) or KiB, MiB, GiB (1024)."""
 
     def parse(text: str) -> int:
@@ -123,6 +123,8 @@ def size_bytes(at_least: int) -> Parser[int]:
         value = int(match[1]) * factor
         if value < at_least:
             raise ValueError(f"{value} bytes, at least {at_least} needed")
+        if value > at_most:
+            raise ValueError(f"{value} bytes, at most {at_most} possible")
         return value
 
     return parse

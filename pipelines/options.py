@@ -308,7 +308,7 @@ class Options:
         "Bytes read and not yet confirmed, at most.",
         default_text="200MB",
         group=SPEED,
-        parse=values.size_bytes(at_least=1_000_000),
+        parse=values.size_bytes(at_least=1_000_000, at_most=8_000_000_000),
         metavar="SIZE",
     )
     commit_interval_s: float = flag(
@@ -331,7 +331,7 @@ class Options:
         300.0,
         "How long a write is tried before it counts as failed.",
         group=SPEED,
-        parse=values.number(at_most=36_000),
+        parse=values.number(at_least=1, at_most=36_000),
         metavar="S",
     )
     revoke_timeout_s: float = flag(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.flags import PS_TO_KAFKA, Pipeline
+from transforms.errors import CommitError
 from transforms.registry import Bridge
 
 FIELDS = (
@@ -40,9 +41,15 @@ def content(bridge: Bridge, seconds: float) -> dict[str, Any]:
 def write(path: Path, report: dict[str, Any]) -> None:
     """Writes a report, so that a reader sees the old file or the whole new one.
 
+    What is not a regular file (a pipe, a device) is written to as it is; a link is followed.
+
     Raises:
       OSError: it cannot be written; the old file is as it was.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -67,7 +74,7 @@ def last_line(bridge: Bridge, pipeline: Pipeline, seconds: float) -> str:
         if totals[name]:
             figures.append(f"{name.replace('_', ' ')} {totals[name]:,}")
     return (
-        f"{pipeline} {_why(bridge)}; {_outcome(totals, pipeline)}: {', '.join(figures)} "
+        f"{pipeline} {_why(bridge)}; {_outcome(bridge, pipeline)}: {', '.join(figures)} "
         f"in {seconds:,.1f} s, {delivered / max(seconds, 0.001):,.0f} msg/s"
     )
 
@@ -79,12 +86,13 @@ def _why(bridge: Bridge) -> str:
     return f"stopped ({reason})" if reason else "ended"
 
 
-def _outcome(totals: dict[str, int], pipeline: Pipeline) -> str:
+def _outcome(bridge: Bridge, pipeline: Pipeline) -> str:
     """What a drain did."""
+    totals = bridge.counts.totals()
     done = "acknowledged" if pipeline == PS_TO_KAFKA else "committed"
     unconfirmed = totals["read"] - totals["delivered"] - totals["dead_lettered"]
     given_back = max(totals["released"], unconfirmed)
-    if totals["commit_failures"]:
+    if isinstance(bridge.failure, CommitError):
         return f"what could not be {done} comes again"
     if given_back:
         return f"{given_back:,} were given back and come again"

@@ -44,7 +44,7 @@ class Control:
         self._stop = False
         self._taken = 0
         self._started = clock()
-        self._last_message = clock()
+        self._idle_s = 0.0
         self._tokens = 0.0
         self._tokens_at = clock()
         self._rounds: Rounds | None = None
@@ -69,7 +69,7 @@ class Control:
         bounds, now = self._bounds, self._clock()
         if bounds.max_seconds is not None and now - self._started >= bounds.max_seconds:
             self.stop(f"--max_seconds={bounds.max_seconds:g} reached")
-        elif bounds.idle_seconds is not None and now - self._last_message >= bounds.idle_seconds:
+        elif bounds.idle_seconds is not None and self._idle_s >= bounds.idle_seconds:
             self.stop(f"--idle_seconds={bounds.idle_seconds:g} without a message")
         return self._stop
 
@@ -81,9 +81,16 @@ class Control:
                 self._bounds.max_messages is not None and self._taken >= self._bounds.max_messages
             )
 
+    def idled(self, seconds: float) -> None:
+        """A source has asked for messages for so long, was answered, and there were none.
+
+        Time in which the destination kept the source from asking does not count.
+        """
+        self._idle_s += seconds
+
     def busy(self) -> None:
         """Something was read, or nothing could be: the idle time begins anew."""
-        self._last_message = self._clock()
+        self._idle_s = 0.0
 
     def reserve(self, wanted: int) -> int:
         """How many messages, of `wanted`, may be taken now; 0 asks to come back a little later."""

@@ -38,5 +38,8 @@ PUBSUB_MAX_ACK_REQUEST_BYTES = 524_288
 PUBSUB_MAX_ACK_DEADLINE_S = 600
 """Longest ack deadline that one modifyAckDeadline call can set [quotas]."""
 
+KAFKA_MAX_PARTITION = 2**31 - 1
+"""Highest number of a partition, an int32 of the protocol [kafka]."""
+
 KAFKA_DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 """A topic's `max.message.bytes` where nothing else is set [kafka]."""

@@ -252,8 +252,9 @@ def _kafka_key(message: PubsubRecord, policy: ToKafkaPolicy, with_metadata: bool
 
 def _partition(message: PubsubRecord) -> int:
     text = message.attributes.get(PARTITION)
-    if text is None or not (text.isascii() and text.isdigit()):
-        found = "is missing" if text is None else "is not a number"
+    is_number = text is not None and text.isascii() and text.isdigit() and len(text) <= 10
+    if text is None or not is_number or int(text) > limits.KAFKA_MAX_PARTITION:
+        found = "is missing" if text is None else "is no partition's number"
         raise UnmappableError(
             f"map {message.name}: --partition=source, but attribute {PARTITION} {found}; "
             "use --partition=key"

@@ -55,18 +55,26 @@ def test_a_rate_below_one_a_second_still_lets_messages_pass(clock):
 )
 def test_a_time_bound_stops_the_run_and_says_which(clock, bounds, reason):
     control = Control(bounds, clock)
-    clock.now += 4.9
+    clock.now += 4.75
+    control.idled(4.75)
     assert not control.stopping
-    clock.now += 0.1
+    clock.now += 0.25
+    control.idled(0.25)
     assert control.stopping
     assert reason in control.stop_reason
 
 
 def test_a_message_begins_the_idle_time_anew(clock):
     control = Control(Bounds(idle_seconds=5), clock)
-    clock.now += 4.9
+    control.idled(4.9)
     control.busy()
-    clock.now += 4.9
+    control.idled(4.9)
+    assert not control.stopping
+
+
+def test_time_in_which_the_destination_blocks_is_not_idle(clock):
+    control = Control(Bounds(idle_seconds=5), clock)
+    clock.now += 60
     assert not control.stopping
 
 

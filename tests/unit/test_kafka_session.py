@@ -25,6 +25,7 @@ class ScriptedConsumer:
         self.seeks: list = []
         self.assigned: dict = {}
         self.known = [P0, P1]
+        self.position: dict = {}
         self.refuse_commits = False
 
     def subscribe(self, _topics, listener):
@@ -56,6 +57,9 @@ class ScriptedConsumer:
 
     def partitions(self, _topics):
         return self.known
+
+    def positions(self):
+        return self.position
 
     def lag(self):
         return None
@@ -135,6 +139,33 @@ def test_a_start_that_nothing_was_committed_for_is_committed_at_once():
     f.assign(P0, P1)
     f.session.poll()
     assert f.consumer.commits == [{P0: 50, P1: 3}]
+
+
+def test_what_is_no_record_at_a_partitions_end_is_committed_once_all_before_it_is_confirmed():
+    f = Fixture()
+    f.consumer.group = {P0: 10, P1: 20}
+    f.assign(P0, P1)
+    bundle = f.session.begin(Frontier())
+    f.read(bundle, records(P0, 10, 5))
+    f.consumer.position = {P0: 16, P1: 20}
+    f.session._next_catch_up = 0
+    f.session.poll()
+    assert f.consumer.commits == []
+    bundle.finalize()
+    assert f.consumer.commits == [{P0: 16}]
+
+
+def test_what_was_polled_and_not_yet_claimed_is_never_committed():
+    f = Fixture()
+    f.consumer.group = {P0: 10}
+    f.assign(P0)
+    done = f.session.begin(Frontier())
+    f.read(done, records(P0, 10, 5))
+    f.consumer.script.append(records(P0, 15, 5))
+    f.session.poll()
+    f.consumer.position = {P0: 20}
+    done.finalize()
+    assert f.consumer.commits == [{P0: 15}]
 
 
 def test_a_clean_revoke_commits_what_the_sinks_confirm_and_releases_nothing():

@@ -210,7 +210,10 @@ def test_the_kafka_key_is_what_was_asked_for(policy, attributes, ordering_key, e
 def test_the_source_partition_is_kept_or_the_message_is_named():
     policy = ToKafkaPolicy("t", partition="source")
     assert to_kafka(PubsubRecord(b"d", {"kafka.partition": "7"}, "", "1"), policy).partition == 7
-    for attributes in ({}, {"kafka.partition": "x"}, {"kafka.partition": "-1"}):
+    largest = {"kafka.partition": str(2**31 - 1)}
+    assert to_kafka(PubsubRecord(b"d", largest, "", "1"), policy).partition == 2**31 - 1
+    for text in (None, "x", "-1", str(2**31), "9" * 30):
+        attributes = {} if text is None else {"kafka.partition": text}
         with pytest.raises(UnmappableError, match=r"message 55.*kafka\.partition"):
             to_kafka(PubsubRecord(b"d", attributes, "", "55"), policy)
 

@@ -316,7 +316,7 @@ def test_a_signal_handlers_line_takes_no_lock(logging_to, capfd) -> None:
             KAFKA_TO_PS,
             "SIGTERM",
             {"read": 10, "delivered": 10, "commit_failures": 1},
-            "kafka_to_ps stopped (SIGTERM); what could not be committed comes again: "
+            "kafka_to_ps stopped (SIGTERM); all that was read is delivered and committed: "
             "read 10, delivered 10 in 2.0 s, 5 msg/s",
         ),
         (
@@ -386,6 +386,20 @@ def test_a_reader_sees_the_old_report_or_the_whole_new_one(tmp_path, monkeypatch
     report.write(file, {"run": 3})
     assert json.loads(file.read_text()) == {"run": 3}
     assert os.listdir(tmp_path) == ["report.json"]
+
+
+def test_a_link_stays_a_link_and_a_device_stays_a_device(tmp_path) -> None:
+    target, link, pipe = tmp_path / "target.json", tmp_path / "link.json", tmp_path / "pipe"
+    link.symlink_to(target)
+    report.write(link, {"run": 1})
+    assert link.is_symlink()
+    assert json.loads(target.read_text()) == {"run": 1}
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    report.write(pipe, {"run": 2})
+    assert json.loads(os.read(reader, 1000)) == {"run": 2}
+    os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_a_report_that_cannot_be_written_fails_the_run(tmp_path, logging_to, stderr) -> None:

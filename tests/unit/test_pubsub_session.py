@@ -28,6 +28,7 @@ class ScriptedSubscriber:
         self.cancelled = threading.Event()
         self.ack_error: CommitError | None = None
         self.pull_error: SourceError | None = None
+        self.answers = True
 
     def pull(self, max_messages, _timeout_s):
         self.asked.append(max_messages)
@@ -163,13 +164,38 @@ def test_leases_are_extended_until_the_longest_lease():
     fixture.bridge.close()
 
 
-def test_a_failed_ack_is_counted_and_the_last_one_is_the_runs_error(fixture):
-    bundle = fixture.read(batch(1))
+@pytest.mark.parametrize("then_acked", [False, True])
+def test_a_failed_ack_is_the_runs_error_until_its_messages_are_acked(fixture, then_acked):
+    messages = batch(2)
+    failed = fixture.read(messages)
     fixture.subscriber.ack_error = CommitError("acknowledge s: no answer")
-    bundle.finalize()
+    failed.finalize()
     assert fixture.counts["commit_failures"] == 1
+    fixture.subscriber.ack_error = None
+    fixture.session.begin().finalize()
+    fixture.read(batch(1)).finalize()
+    if then_acked:
+        fixture.read([Received("again", m.record, 0) for m in messages]).finalize()
     fixture.bridge.close()
-    assert isinstance(fixture.bridge.failure, CommitError)
+    assert isinstance(fixture.bridge.failure, CommitError) is not then_acked
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_service_that_does_not_answer_is_not_idle(answers):
+    fixture = Fixture(Bounds(idle_seconds=5))
+    fixture.subscriber.answers = answers
+    bundle = fixture.session.begin()
+    wait = fixture.session._changed.wait
+
+    def waited(seconds):
+        wait(seconds)
+        fixture.clock.now += 2
+
+    fixture.session._changed.wait = waited
+    for _ in range(3):
+        assert fixture.session.take(bundle) == []
+    assert fixture.bridge.control.stopping is answers
+    fixture.bridge.close()
 
 
 def test_no_more_than_max_messages_are_pulled_and_the_end_waits_for_the_last_pull():

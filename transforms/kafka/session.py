@@ -93,7 +93,9 @@ class KafkaSession:
         self._open: list[KafkaBundle] = []
         self._commit_error: CommitError | None = None
         self._retry_commit_at = 0.0
+        self._next_catch_up = 0.0
         self._next_refresh = 0.0
+        self._unclaimed = False
         self._consumer = open_consumer(config.kafka, config.consumer)
         if config.assignment == "group":
             self._consumer.subscribe(config.topics, self)
@@ -121,14 +123,18 @@ class KafkaSession:
             time.sleep(POLL_SLICE_S / 10)
             return []
         records: list[KafkaRecord] = []
+        began = self._clock()
         try:
             with self._lock:
                 self._commit_confirmed()
                 if self._config.assignment == "shards" and self._clock() >= self._next_refresh:
                     self._refresh(Frontier())
                 records = self._unread(self._consumer.poll(POLL_SLICE_S, reserved))
+                self._unclaimed = bool(records)
                 if records or not self._epochs:
                     control.busy()
+                else:
+                    control.idled(self._clock() - began)
         finally:
             control.refund(reserved - len(records))
         return records
@@ -154,6 +160,7 @@ class KafkaSession:
         for partition, claim in bundle.claims.items():
             self._seen[partition] = max(claim.next_offset, self._seen.get(partition, 0))
             self._bridge.last_offsets[partition] = self._seen[partition] - 1
+        self._unclaimed = False
         counts = self._bridge.counts
         counts.add("read", len(records))
         if again:
@@ -169,6 +176,7 @@ class KafkaSession:
         self._bridge.control.refund(len(records))
         with self._lock:
             self._seek(first)
+            self._unclaimed = False
 
     # Committing -------------------------------------------------------------------------------
 
@@ -195,6 +203,8 @@ class KafkaSession:
             return
         with self._confirmed_lock:
             queued = dict(self._confirmed)
+        if queued or self._clock() >= self._next_catch_up:
+            queued |= self._caught_up(queued)
         mine = {p: at for (p, epoch), at in queued.items() if self._epochs.get(p) == epoch}
         if mine:
             try:
@@ -211,6 +221,26 @@ class KafkaSession:
             for owned, offset in queued.items():
                 if self._confirmed.get(owned) == offset:
                     del self._confirmed[owned]
+
+    def _caught_up(self, queued: Mapping[tuple[Partition, int], int]) -> dict[Any, int]:
+        """Positions beyond the last confirmed record, where nothing read is still unconfirmed.
+
+        Transaction markers and compacted offsets at the end of a partition are no records: without
+        this its group would lag for ever, and would be lost once retention has passed them.
+        """
+        self._next_catch_up = self._clock() + self._config.bridge.commit_interval_s
+        if self._unclaimed:
+            return {}
+        with self._confirmed_lock:
+            unconfirmed = {p for bundle in self._open for p in bundle.claims}
+        return {
+            (partition, self._epochs[partition]): at
+            for partition, at in self._consumer.positions().items()
+            if partition in self._epochs
+            and partition not in unconfirmed
+            and at > self._committed[partition]
+            and at >= queued.get((partition, self._epochs[partition]), at)
+        }
 
     # Ownership, called back by the consumer inside `poll` ---------------------------------------
 
@@ -233,7 +263,7 @@ class KafkaSession:
 
     def on_lost(self, partitions: Sequence[Partition]) -> None:
         _log.warning(
-            "lost %s: this member was too slow to answer; they are read again by their new owner",
+            "lost %s: no heartbeat of this member got through; their new owner reads them again",
             part_names(partitions),
         )
         self._disown(partitions)

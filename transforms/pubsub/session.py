@@ -59,7 +59,7 @@ class PubsubSourceConfig:
 class _Held:
     """A message that this process holds a lease of."""
 
-    __slots__ = ("ack_id", "lease_ends", "message_id", "pulled_at", "size_bytes")
+    __slots__ = ("ack_id", "expired", "lease_ends", "message_id", "pulled_at", "size_bytes")
 
     def __init__(self, received: Received, now: float, lease_ends: float) -> None:
         self.ack_id = received.ack_id
@@ -67,6 +67,7 @@ class _Held:
         self.size_bytes = received.record.payload_bytes
         self.pulled_at = now
         self.lease_ends = lease_ends
+        self.expired = False
 
 
 class PubsubBundle:
@@ -108,6 +109,7 @@ class PubsubSession:
         self._expected_again: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._failure: BridgeError | None = None
         self._ack_error: CommitError | None = None
+        self._unacked: set[str] = set()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._pull_ahead, name="pull", daemon=True),
@@ -128,11 +130,14 @@ class PubsubSession:
           SourceError: the service refuses to be pulled from.
         """
         with self._changed:
+            began = self._clock()
             if not self._prefetched and self._failure is None:
                 self._changed.wait(_WAIT_S)
             if self._failure is not None:
                 raise self._failure
             if not self._prefetched:
+                if self._subscriber.answers:
+                    self._bridge.control.idled(self._clock() - began)
                 return []
             batch = self._prefetched.popleft()
             self._prefetched_bytes -= sum(held.size_bytes for held, _ in batch)
@@ -169,20 +174,40 @@ class PubsubSession:
 
     def confirm(self, bundle: PubsubBundle) -> None:
         """Acknowledges a delivered bundle."""
-        now = self._clock()
-        late = [held for held in bundle.held if held.lease_ends < now]
-        if late:
-            self._bridge.counts.add("redelivery_expected", len(late))
-            self._expect_again(late)
+        self._note_expired(bundle.held)
         self._forget(bundle.held)
         try:
             self._subscriber.acknowledge([h.ack_id for h in bundle.held], REQUEST_TIMEOUT_S)
-            self._ack_error = None
         except CommitError as error:
             _log.warning("%s; these messages come again", error)
             self._ack_error = error
+            self._unacked.update(held.message_id for held in bundle.held)
             self._bridge.counts.add("commit_failures")
             self._expect_again(bundle.held)
+            return
+        self._acked_again(bundle.held)
+
+    def _note_expired(self, messages: list[_Held]) -> None:
+        """Counts and warns of messages whose lease has run out since the last look."""
+        now = self._clock()
+        late = [held for held in messages if held.lease_ends < now and not held.expired]
+        for held in late:
+            held.expired = True
+        if late:
+            _log.warning(
+                "%s: %d leases ran out before their ack; expect these messages again",
+                self._config.subscription,
+                len(late),
+            )
+            self._bridge.counts.add("redelivery_expected", len(late))
+            self._expect_again(late)
+
+    def _acked_again(self, messages: list[_Held]) -> None:
+        """Forgets failed acks whose messages have come again and are acked now."""
+        if self._ack_error is not None:
+            self._unacked -= {held.message_id for held in messages}
+            if not self._unacked:
+                self._ack_error = None
 
     def _expect_again(self, messages: list[_Held]) -> None:
         for held in messages:
@@ -305,6 +330,7 @@ class PubsubSession:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed, self._lease_s / 3)
                 held = list(self._held.values())
+            self._note_expired(held)
             now = self._clock()
             due = [h for h in held if now - h.pulled_at < self._config.max_lease_s]
             if self._closed or not due:

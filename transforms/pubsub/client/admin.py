@@ -81,7 +81,8 @@ class PubsubAdmin:
             request.snapshot = snapshot
         elif timestamp_ms is not None:
             types.SeekRequest.pb(request).time.FromMilliseconds(timestamp_ms)
-        self._call("seek", subscription, self._subscriber.seek, request)
+        target = f"{subscription} to {snapshot}" if snapshot is not None else subscription
+        self._call("seek", target, self._subscriber.seek, request)
 
     def close(self) -> None:
         self._publisher.transport.close()

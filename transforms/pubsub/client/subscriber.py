@@ -38,6 +38,9 @@ class Received(NamedTuple):
 class Subscriber:
     """Pulls from and acknowledges to one subscription; safe to use from several threads.
 
+    Attributes:
+      answers: whether the last pull was answered, if only by silence.
+
     Args:
       subscription: `projects/P/subscriptions/S`.
     """
@@ -51,6 +54,7 @@ class Subscriber:
         self._lock = threading.Lock()
         self._pulling: Any = None
         self._cancelled = threading.Event()
+        self.answers = True
 
     def pull(self, max_messages: int, timeout_s: float) -> list[Received]:
         """Waits for up to `timeout_s` for at least one message; returns at most `max_messages`.
@@ -70,6 +74,7 @@ class Subscriber:
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             self._raise_unless_transient(error, timeout_s)
             return []
+        self.answers = True
         return _received(response)
 
     def stream(
@@ -98,6 +103,7 @@ class Subscriber:
             stream = self._client.transport.streaming_pull(requests(), metadata=self._metadata)
         try:
             for response in stream:
+                self.answers = True
                 yield _received(response)
         except grpc.RpcError as error:
             self._raise_unless_transient(error, 0)
@@ -161,7 +167,9 @@ class Subscriber:
             return
         translated = api.from_grpc_error(error) if isinstance(error, grpc.RpcError) else error
         if isinstance(translated, api.DeadlineExceeded) and timeout_s:
+            self.answers = True
             return
+        self.answers = False
         if not isinstance(translated, TRANSIENT):
             raise SourceError(explain("pull", self._subscription, translated)) from error
         _log.warning("%s; trying again", explain("pull", self._subscription, translated))

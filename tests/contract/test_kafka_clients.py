@@ -777,7 +777,7 @@ def test_closing_twice_is_harmless(clients, topic):
     ],
 )
 def test_librdkafka_asking_again_for_a_producer_id_is_no_warning(caplog, facility, message, level):
-    with caplog.at_level("DEBUG"):
+    with caplog.at_level("DEBUG", logger="transforms.kafka.librdkafka.common"):
         Log().log(logging.WARNING, "%s [%s] %s", facility, "rdkafka#producer-1", message)
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
         (level, f"{facility} [rdkafka#producer-1] {message}")

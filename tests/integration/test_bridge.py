@@ -253,8 +253,9 @@ def test_a_clean_rebalance_duplicates_nothing(kafka, pubsub, run_bridge, unique,
     assert transfer.arrived() == digests(transfer.payloads)
 
 
+@pytest.mark.parametrize("assignment", ["group", "shards"])
 def test_a_new_partition_and_a_new_matching_topic_are_picked_up_while_running(
-    kafka, pubsub, run_bridge, unique, client
+    kafka, pubsub, run_bridge, unique, client, assignment
 ):
     topic, subscription = pubsub.create(unique)
     first, second = kafka.create(f"{unique}.one"), f"{unique}.two"
@@ -265,9 +266,10 @@ def test_a_new_partition_and_a_new_matching_topic_are_picked_up_while_running(
         f"--pubsub_topic={topic}",
         "--metadata_interval_s=1",
         "--start=latest",
+        f"--assignment={assignment}",
         client,
     )
-    until(lambda: "assigned" in bridge.output, "the bridge reads")
+    until(lambda: f"assigned {first}/0" in bridge.output, "the bridge reads")
     kafka.add_partitions(first, 3)
     kafka.create(second, 2)
     kafka.send(KafkaRecord(first, partition=n, value=b"one-%d" % n) for n in range(3))

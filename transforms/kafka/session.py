@@ -309,6 +309,7 @@ class KafkaSession:
         if new or gone:
             self._disown(gone)
             self._consumer.assign(dict(self._next))
+            _log.info("assigned %s", part_names(mine))
         self._seek({p: at for p, at in frontier.positions.items() if self._next.get(p) != at})
 
     def _seek(self, positions: Mapping[Partition, int]) -> None:

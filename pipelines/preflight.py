@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import partial
 
 from pipelines.checks import quiet_clients, retried, run_all
@@ -296,4 +297,5 @@ def _target(options: Options) -> str:
         return options.seek.snapshot
     if options.seek.kind == "now":
         return "now"
-    return f"{options.seek.timestamp_ms} ms since the epoch"
+    moment = datetime.fromtimestamp((options.seek.timestamp_ms or 0) / 1000, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from google.cloud import pubsub_v1
 from kafka import KafkaAdminClient
 
 from transforms.kafka.client import (
@@ -144,6 +145,12 @@ class PubSub:
 
         until(pull, f"{count} messages from {subscription}")
         return messages
+
+    def snapshot(self, name: str, subscription: str) -> None:
+        with pubsub_v1.SubscriberClient() as client:
+            client.create_snapshot(
+                name=f"{PROJECT}/snapshots/{name}", subscription=subscription, timeout=10
+            )
 
     def close(self) -> None:
         self.admin.close()

@@ -6,6 +6,7 @@ import json
 import time
 from datetime import datetime, timezone
 
+import confluent_kafka
 import pytest
 from ends import until
 
@@ -84,6 +85,30 @@ def test_start_offsets_reads_from_the_offsets_of_a_file(source, tmp_path):
     assert source.run(f"--start=offsets={file}") == ["new"] * 5
 
 
+def test_a_transactions_end_is_committed_although_it_is_no_record(source, kafka):
+    producer = confluent_kafka.Producer(
+        {
+            "bootstrap.servers": kafka.config.bootstrap_servers,
+            "transactional.id": source.topic,
+            "partitioner": "murmur2_random",
+        }
+    )
+    producer.init_transactions(20)
+    for name, end in (
+        ("committed", producer.commit_transaction),
+        ("aborted", producer.abort_transaction),
+    ):
+        producer.begin_transaction()
+        producer.produce(source.topic, f"{name}-x".encode(), partition=0)
+        producer.flush(20)
+        end(20)
+    arrived = source.run("--commit_interval_s=0.2")
+    assert arrived == ["committed"] + ["new"] * 20 + ["old"] * 20
+    ends = kafka.admin.end_offsets([(source.topic, 0), (source.topic, 1)])
+    assert ends[source.topic, 0] == 24
+    assert kafka.admin.committed(source.topic) == ends
+
+
 def test_reset_offsets_is_refused_while_the_group_has_members(source):
     bridge = source.start()
     until(lambda: "assigned" in bridge.output, "the bridge joins")
@@ -126,17 +151,27 @@ def test_streaming_pull_delivers_the_same_and_a_stop_gives_the_rest_back(
     assert {record.value for record in kafka.receive(unique)} == payloads
 
 
-def test_seek_moves_the_subscription_once_before_reading(kafka, pubsub, run_bridge, unique):
+@pytest.mark.parametrize("form", ["now", "timestamp", "snapshot"])
+def test_seek_moves_the_subscription_once_before_reading(kafka, pubsub, run_bridge, unique, form):
     topic, subscription = pubsub.create(unique)
     kafka.create(unique)
-    pubsub.send(topic, [PubsubRecord(b"passed over")])
+    if form == "snapshot":
+        pubsub.snapshot(unique, subscription)
+    pubsub.send(topic, [PubsubRecord(b"first")])
     time.sleep(1.1)  # the emulator's clock for publish times and seeks has whole seconds
+    target = {"now": "now", "timestamp": f"timestamp={rfc3339(time.time() * 1000)}"}.get(
+        form, f"snapshot={unique}"
+    )
     bridge = run_bridge(
-        "ps_to_kafka", f"--subscription={subscription}", f"--kafka_topic={unique}", "--seek=now"
+        "ps_to_kafka",
+        f"--subscription={subscription}",
+        f"--kafka_topic={unique}",
+        f"--seek={target}",
     )
     until(lambda: subscription in bridge.output, "the bridge says what it moves")
-    pubsub.send(topic, [PubsubRecord(b"read")])
-    assert [record.value for record in kafka.receive(unique, 1)] == [b"read"]
+    pubsub.send(topic, [PubsubRecord(b"second")])
+    expected = {b"first", b"second"} if form == "snapshot" else {b"second"}
+    assert {record.value for record in kafka.receive(unique, len(expected))} == expected
     bridge.stop()
 
 

@@ -148,7 +148,7 @@ def test_what_is_no_record_at_a_partitions_end_is_committed_once_all_before_it_i
     bundle = f.session.begin(Frontier())
     f.read(bundle, records(P0, 10, 5))
     f.consumer.position = {P0: 16, P1: 20}
-    f.session._next_catch_up = 0
+    f.session._commits._catch_up_at = 0
     f.session.poll()
     assert f.consumer.commits == []
     bundle.finalize()
@@ -281,6 +281,7 @@ def test_without_group_protocol_the_frontier_is_the_truth_and_new_partitions_joi
     f.session.begin(Frontier({P0: 70}))
     assert f.consumer.assigned == {P0: 70, P1: 20}
     f.consumer.known = [P0, P1, ("t", 2)]
+    f.session._next_refresh = 0
     f.session.begin(Frontier({P0: 80, P1: 20}))
     assert f.consumer.assigned == {P0: 70, P1: 20, ("t", 2): 3}
     assert f.consumer.seeks == [{P0: 80}]

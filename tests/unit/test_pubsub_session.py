@@ -124,7 +124,7 @@ def test_after_a_failed_bundle_all_that_is_held_is_nacked_prefetched_messages_in
     read, prefetched = batch(3), batch(2)
     fixture.read(read)
     fixture.subscriber.waiting.put(prefetched)
-    until(lambda: len(fixture.session._held) == 5, "both pulls are held", 5)
+    until(lambda: len(fixture.session._leases._held) == 5, "both pulls are held", 5)
     fixture.bridge.close()
     assert fixture.subscriber.modified == [(0, tuple(acks(read + prefetched)))]
     assert fixture.counts["released"] == 3
@@ -150,13 +150,13 @@ def test_an_ack_after_the_lease_ran_out_is_counted_as_an_expected_redelivery(fix
 
 def test_leases_are_extended_until_the_longest_lease():
     fixture = Fixture(ack_deadline_s=10, max_lease_s=100)
-    fixture.session._lease_s = 0.03
+    fixture.session._leases.lease_s = 0.03
     messages = batch(2)
     fixture.read(messages)
     until(lambda: fixture.subscriber.modified, "an extension", 5)
     assert fixture.subscriber.modified[0][1] == tuple(acks(messages))
     fixture.clock.now = 100
-    timer = fixture.session._threads[1]
+    timer = fixture.session._leases._thread
     timer.join(0.2)
     extended = len(fixture.subscriber.modified)
     timer.join(0.2)

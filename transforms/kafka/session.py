@@ -14,10 +14,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from transforms.errors import CommitError
 from transforms.kafka.client import (
     Consumer,
     ConsumerConfig,
@@ -27,6 +25,7 @@ from transforms.kafka.client import (
 )
 from transforms.kafka.client_errors import part_names
 from transforms.kafka.clients import open_consumer
+from transforms.kafka.commits import Claim, Commits, KafkaBundle
 from transforms.kafka.frontier import Frontier
 from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.records import KafkaRecord
@@ -39,32 +38,6 @@ POLL_SLICE_S = 0.1
 
 POLL_MAX_RECORDS = 500
 """Records of one poll; also Java's `max.poll.records`."""
-
-COMMIT_RETRY_S = 5.0
-"""A commit that failed is tried again with the next bundle, or after this."""
-
-
-@dataclass
-class _Claim:
-    """What a bundle has claimed of one partition, in one uninterrupted ownership of it."""
-
-    epoch: int
-    next_offset: int
-    records: int
-
-
-class KafkaBundle:
-    """What one bundle has claimed; `finalize` is the bundle finalizer's callback."""
-
-    def __init__(self, session: KafkaSession) -> None:
-        self._session = session
-        self.claims: dict[Partition, _Claim] = {}
-        self.payload_bytes = 0
-        self.first_claim_at: float | None = None
-
-    def finalize(self) -> None:
-        """The sink has confirmed every record of this bundle."""
-        self._session.confirm(self)
 
 
 class KafkaSession:
@@ -83,20 +56,16 @@ class KafkaSession:
         self._bridge = bridge
         self._clock = clock
         self._lock = threading.RLock()
-        self._confirmed_lock = threading.Lock()
         self._epoch_numbers = itertools.count(1)
         self._epochs: dict[Partition, int] = {}
         self._next: dict[Partition, int] = {}
         self._seen: dict[Partition, int] = {}
-        self._committed: dict[Partition, int] = {}
-        self._confirmed: dict[tuple[Partition, int], int] = {}
-        self._open: list[KafkaBundle] = []
-        self._commit_error: CommitError | None = None
-        self._retry_commit_at = 0.0
-        self._next_catch_up = 0.0
         self._next_refresh = 0.0
         self._unclaimed = False
         self._consumer = open_consumer(config.kafka, config.consumer)
+        self._commits = Commits(
+            self._consumer, bridge.counts, config.bridge.commit_interval_s, clock
+        )
         if config.assignment == "group":
             self._consumer.subscribe(config.topics, self)
 
@@ -104,11 +73,15 @@ class KafkaSession:
 
     def begin(self, frontier: Frontier) -> KafkaBundle:
         """Starts a bundle at a frontier; without group protocol the frontier is the truth."""
-        bundle = KafkaBundle(self)
-        with self._lock:
-            self._open.append(bundle)
-            if self._config.assignment == "shards":
-                self._refresh(frontier)
+        bundle = KafkaBundle(self.confirm)
+        self._commits.open(bundle)
+        if self._config.assignment == "shards":
+            with self._lock:
+                if frontier.positions.keys() - self._epochs.keys():
+                    self._next_refresh = 0.0
+                self._refresh_when_due(frontier.positions)
+                at = self._next
+                self._seek({p: to for p, to in frontier.positions.items() if at.get(p) != to})
         return bundle
 
     def poll(self) -> list[KafkaRecord]:
@@ -126,9 +99,9 @@ class KafkaSession:
         began = self._clock()
         try:
             with self._lock:
-                self._commit_confirmed()
-                if self._config.assignment == "shards" and self._clock() >= self._next_refresh:
-                    self._refresh(Frontier())
+                self._commit()
+                if self._config.assignment == "shards":
+                    self._refresh_when_due({})
                 records = self._unread(self._consumer.poll(POLL_SLICE_S, reserved))
                 self._unclaimed = bool(records)
                 if records or not self._epochs:
@@ -150,7 +123,7 @@ class KafkaSession:
             partition, offset = (record[0], record[1]), record[2]
             claim = bundle.claims.get(partition)
             if claim is None or claim.epoch != self._epochs[partition]:
-                claim = bundle.claims[partition] = _Claim(self._epochs[partition], 0, 0)
+                claim = bundle.claims[partition] = Claim(self._epochs[partition])
                 self._bridge.first_offsets.setdefault(partition, offset)
             claim.next_offset = offset + 1
             claim.records += 1
@@ -181,66 +154,16 @@ class KafkaSession:
     # Committing -------------------------------------------------------------------------------
 
     def confirm(self, bundle: KafkaBundle) -> None:
-        """Queues a delivered bundle's offsets; commits at once unless a poll is under way."""
-        with self._confirmed_lock:
-            for partition, claim in bundle.claims.items():
-                self._confirm(partition, claim)
-            self._retry_commit_at = 0.0
-            if bundle in self._open:
-                self._open.remove(bundle)
+        """A bundle is delivered; commits at once unless a poll is under way, which does it then."""
+        self._commits.confirm(bundle)
         if self._lock.acquire(blocking=False):
             try:
-                self._commit_confirmed()
+                self._commit()
             finally:
                 self._lock.release()
 
-    def _confirm(self, partition: Partition, claim: _Claim) -> None:
-        owned = (partition, claim.epoch)
-        self._confirmed[owned] = max(claim.next_offset, self._confirmed.get(owned, 0))
-
-    def _commit_confirmed(self) -> None:
-        if self._clock() < self._retry_commit_at:
-            return
-        with self._confirmed_lock:
-            queued = dict(self._confirmed)
-        if queued or self._clock() >= self._next_catch_up:
-            queued |= self._caught_up(queued)
-        mine = {p: at for (p, epoch), at in queued.items() if self._epochs.get(p) == epoch}
-        if mine:
-            try:
-                self._consumer.commit(mine)
-            except CommitError as error:
-                _log.warning("%s; the next commit covers it", error)
-                self._bridge.counts.add("commit_failures")
-                self._commit_error = error
-                self._retry_commit_at = self._clock() + COMMIT_RETRY_S
-                return
-            self._commit_error = None
-            self._committed.update(mine)
-        with self._confirmed_lock:
-            for owned, offset in queued.items():
-                if self._confirmed.get(owned) == offset:
-                    del self._confirmed[owned]
-
-    def _caught_up(self, queued: Mapping[tuple[Partition, int], int]) -> dict[Any, int]:
-        """Positions beyond the last confirmed record, where nothing read is still unconfirmed.
-
-        Transaction markers and compacted offsets at the end of a partition are no records: without
-        this its group would lag for ever, and would be lost once retention has passed them.
-        """
-        self._next_catch_up = self._clock() + self._config.bridge.commit_interval_s
-        if self._unclaimed:
-            return {}
-        with self._confirmed_lock:
-            unconfirmed = {p for bundle in self._open for p in bundle.claims}
-        return {
-            (partition, self._epochs[partition]): at
-            for partition, at in self._consumer.positions().items()
-            if partition in self._epochs
-            and partition not in unconfirmed
-            and at > self._committed[partition]
-            and at >= queued.get((partition, self._epochs[partition]), at)
-        }
+    def _commit(self) -> None:
+        self._commits.commit(self._epochs, all_claimed=not self._unclaimed)
 
     # Ownership, called back by the consumer inside `poll` ---------------------------------------
 
@@ -252,12 +175,9 @@ class KafkaSession:
 
     def on_revoked(self, partitions: Sequence[Partition]) -> None:
         if self._bridge.flush_writers(self._config.bridge.revoke_timeout_s):
-            with self._confirmed_lock:
-                for bundle in self._open:
-                    for partition in [p for p in partitions if p in bundle.claims]:
-                        self._confirm(partition, bundle.claims.pop(partition))
-        self._retry_commit_at = 0.0
-        self._commit_confirmed()
+            self._commits.confirm_partitions(partitions)
+        self._commits.retry_now()
+        self._commit()
         _log.info("revoked %s", part_names(partitions))
         self._disown(partitions)
 
@@ -280,37 +200,32 @@ class KafkaSession:
             if partition not in known:
                 start = self._config.start.get(partition)
                 begin[partition] = first[partition][0] if start is None else start
-                with self._confirmed_lock:
-                    self._confirmed[partition, epoch] = begin[partition]
-            self._next[partition] = self._committed[partition] = begin[partition]
+            self._next[partition] = begin[partition]
+            self._commits.start(partition, epoch, begin[partition], partition in known)
         return {partition: begin[partition] for partition in partitions}
 
     def _disown(self, partitions: Sequence[Partition]) -> None:
-        released = 0
         for partition in partitions:
             self._epochs.pop(partition, None)
             self._next.pop(partition, None)
-        with self._confirmed_lock:
-            for bundle in self._open:
-                for partition in [p for p in partitions if p in bundle.claims]:
-                    released += bundle.claims.pop(partition).records
-        if released:
-            self._bridge.counts.add("released", released)
+        self._commits.release(partitions)
 
-    def _refresh(self, frontier: Frontier) -> None:
-        """Without group protocol: looks for this shard's partitions, and moves to a frontier."""
+    def _refresh_when_due(self, positions: Offsets) -> None:
+        """Without group protocol: looks for this shard's partitions; new ones begin at `positions`,
+        else where the group or `--start` says."""
+        if self._clock() < self._next_refresh:
+            return
         self._next_refresh = self._clock() + self._config.consumer.metadata_interval_ms / 1000
         mine = [p for p in self._consumer.partitions(self._config.topics) if self._shard.owns(p)]
         gone = [p for p in self._epochs if p not in mine]
         new = [p for p in mine if p not in self._epochs]
         if new:
-            known = {**self._consumer.committed(new), **frontier.positions}
+            known = {**self._consumer.committed(new), **positions}
             self._own(new, {p: at for p, at in known.items() if p in new})
         if new or gone:
             self._disown(gone)
             self._consumer.assign(dict(self._next))
             _log.info("assigned %s", part_names(mine))
-        self._seek({p: at for p, at in frontier.positions.items() if self._next.get(p) != at})
 
     def _seek(self, positions: Mapping[Partition, int]) -> None:
         owned = {p: at for p, at in positions.items() if p in self._epochs}
@@ -335,11 +250,11 @@ class KafkaSession:
 
     def close(self) -> None:
         with self._lock:
-            self._retry_commit_at = 0.0
+            self._commits.retry_now()
             try:
-                self._commit_confirmed()
+                self._commit()
             finally:
                 self._disown(list(self._epochs))
                 self._consumer.close()
-            if self._commit_error is not None:
-                raise self._commit_error
+            if self._commits.error is not None:
+                raise self._commits.error

@@ -1,0 +1,171 @@
+"""What bundles have claimed, what sinks have confirmed of it, and which of that is committed.
+
+    open(bundle) -> confirm(bundle) -> commit()
+
+`confirm` may come from any thread; all else belongs to the holder of the session's lock. An
+ownership of a partition has a number, its epoch: what was claimed in one is never committed in
+another, since the partition's owner in between may have got further.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from transforms.control import Clock
+from transforms.errors import CommitError
+from transforms.kafka.client import Consumer, Partition
+from transforms.metrics import Counts
+
+_log = logging.getLogger(__name__)
+
+COMMIT_RETRY_S = 5.0
+"""A commit that failed is tried again with the next bundle, or after this."""
+
+Epochs = Mapping[Partition, int]
+"""The partitions owned now, and the number of that ownership."""
+
+
+@dataclass
+class Claim:
+    """What a bundle has claimed of one partition, in one uninterrupted ownership of it."""
+
+    epoch: int
+    next_offset: int = 0
+    records: int = 0
+
+
+class KafkaBundle:
+    """What one bundle has claimed; `finalize` is the bundle finalizer's callback."""
+
+    def __init__(self, confirm: Callable[[KafkaBundle], None]) -> None:
+        self._confirm = confirm
+        self.claims: dict[Partition, Claim] = {}
+        self.payload_bytes = 0
+        self.first_claim_at: float | None = None
+
+    def finalize(self) -> None:
+        """The sink has confirmed every record of this bundle."""
+        self._confirm(self)
+
+
+class Commits:
+    """Keeps the claims of open bundles, and commits what is confirmed.
+
+    Args:
+      interval_s: how often partitions are looked at whose end is no record.
+    Attributes:
+      error: why the last commit failed; None once a later one has succeeded.
+    """
+
+    def __init__(self, consumer: Consumer, counts: Counts, interval_s: float, clock: Clock) -> None:
+        self._consumer = consumer
+        self._counts = counts
+        self._interval_s = interval_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open: list[KafkaBundle] = []
+        self._confirmed: dict[tuple[Partition, int], int] = {}
+        self._committed: dict[Partition, int] = {}
+        self._retry_at = 0.0
+        self._catch_up_at = 0.0
+        self.error: CommitError | None = None
+
+    def open(self, bundle: KafkaBundle) -> None:
+        """A bundle has begun."""
+        with self._lock:
+            self._open.append(bundle)
+
+    def confirm(self, bundle: KafkaBundle) -> None:
+        """A bundle's records are all delivered."""
+        with self._lock:
+            for partition, claim in bundle.claims.items():
+                self._confirm(partition, claim)
+            if bundle in self._open:
+                self._open.remove(bundle)
+        self.retry_now()
+
+    def confirm_partitions(self, partitions: Iterable[Partition]) -> None:
+        """What open bundles have claimed of these partitions so far is delivered."""
+        with self._lock:
+            for partition, claim in self._take_claims(partitions):
+                self._confirm(partition, claim)
+        self.retry_now()
+
+    def start(self, partition: Partition, epoch: int, offset: int, committed: bool) -> None:
+        """An ownership begins; an offset that was not committed is, so that it stays the start."""
+        self._committed[partition] = offset
+        if not committed:
+            with self._lock:
+                self._confirmed[partition, epoch] = offset
+
+    def release(self, partitions: Iterable[Partition]) -> None:
+        """Counts what was claimed of these partitions and not confirmed: others read it again."""
+        with self._lock:
+            released = sum(claim.records for _, claim in self._take_claims(partitions))
+        if released:
+            self._counts.add("released", released)
+
+    def retry_now(self) -> None:
+        """The next `commit` does not wait for a failed one's time."""
+        self._retry_at = 0.0
+
+    def commit(self, epochs: Epochs, all_claimed: bool) -> None:
+        """Commits what is confirmed of the partitions owned now; a failure is kept in `error`.
+
+        Args:
+          all_claimed: whether everything that was polled is claimed, so that positions count.
+        """
+        if self._clock() < self._retry_at:
+            return
+        with self._lock:
+            confirmed = dict(self._confirmed)
+        offsets = {p: at for (p, epoch), at in confirmed.items() if epochs.get(p) == epoch}
+        if all_claimed and (offsets or self._clock() >= self._catch_up_at):
+            offsets |= self._caught_up(epochs, offsets)
+        if offsets:
+            try:
+                self._consumer.commit(offsets)
+            except CommitError as error:
+                _log.warning("%s; the next commit covers it", error)
+                self._counts.add("commit_failures")
+                self.error = error
+                self._retry_at = self._clock() + COMMIT_RETRY_S
+                return
+            self.error = None
+            self._committed.update(offsets)
+        with self._lock:
+            for owned, offset in confirmed.items():
+                if self._confirmed.get(owned) == offset:
+                    del self._confirmed[owned]
+
+    def _caught_up(self, epochs: Epochs, offsets: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Positions beyond the last confirmed record, where nothing read is still unconfirmed.
+
+        Transaction markers and compacted offsets at the end of a partition are no records: without
+        this its group would lag for ever, and would be lost once retention has passed them.
+        """
+        self._catch_up_at = self._clock() + self._interval_s
+        with self._lock:
+            unconfirmed = {partition for bundle in self._open for partition in bundle.claims}
+        return {
+            partition: at
+            for partition, at in self._consumer.positions().items()
+            if partition in epochs
+            and partition not in unconfirmed
+            and at > max(self._committed[partition], offsets.get(partition, 0))
+        }
+
+    def _confirm(self, partition: Partition, claim: Claim) -> None:
+        owned = (partition, claim.epoch)
+        self._confirmed[owned] = max(claim.next_offset, self._confirmed.get(owned, 0))
+
+    def _take_claims(self, partitions: Iterable[Partition]) -> list[tuple[Partition, Claim]]:
+        return [
+            (partition, bundle.claims.pop(partition))
+            for partition in partitions
+            for bundle in self._open
+            if partition in bundle.claims
+        ]

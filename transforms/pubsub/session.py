@@ -207,7 +207,7 @@ class PubsubSession:
             self._bridge.counts.add("released", len(held) - unclaimed)
         self._leases.give_back(held)
 
-    # Pulling, in a thread of its own --------------------------------------------------------
+    # Pulling, in a thread of its own ----------------------------------------------------------
 
     def _pull_ahead(self) -> None:
         try:

@@ -75,18 +75,14 @@ class KafkaWriter:
         self._payload_bytes += record.payload_bytes
 
     def flush(self, timeout_s: float) -> None:
-        written, self._written = self._written, 0
-        payload_bytes, self._payload_bytes = self._payload_bytes, 0
         if self._failure is None:
-            try:
-                failures = self._producer.flush(timeout_s)
-            except TransferError as error:
-                self._failure = error
-            else:
-                self._counts.add("delivered", written - len(failures))
-                self._counts.add("bytes", payload_bytes)
-                if failures:
-                    self._failure = failures[0].error
+            failures = self._producer.flush(timeout_s)
+            self._counts.add("delivered", self._written - len(failures))
+            failed_bytes = sum(failure.record.payload_bytes for failure in failures)
+            self._counts.add("bytes", self._payload_bytes - failed_bytes)
+            self._written = self._payload_bytes = 0
+            if failures:
+                self._failure = failures[0].error
         if self._failure is not None:
             raise self._failure
 

@@ -46,14 +46,12 @@ class Facts:
       partitions: those that kafka_to_ps would read now.
       start: where those without a committed offset begin; the rest begin at their first offset.
       ack_deadline_s: of the subscription that ps_to_kafka reads.
-      ordered: whether that subscription keeps the order of messages with an ordering key.
       max_message_bytes: the largest record batch that the Kafka topic admits.
     """
 
     partitions: tuple[Partition, ...] = ()
     start: Offsets = field(default_factory=dict)
     ack_deadline_s: int = 10
-    ordered: bool = False
     max_message_bytes: int = KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 
 
@@ -232,7 +230,6 @@ def _ps_to_kafka(options: Options, say: Say, now_ms: int) -> Facts:
     info: SubscriptionInfo = found[subscription]
     return Facts(
         ack_deadline_s=info.ack_deadline_s,
-        ordered=info.ordered,
         max_message_bytes=topic.max_message_bytes,
     )
 

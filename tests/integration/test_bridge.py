@@ -282,7 +282,7 @@ def test_a_new_partition_and_a_new_matching_topic_are_picked_up_while_running(
 def test_1000_keys_land_where_javas_client_puts_them(kafka, pubsub, run_bridge, unique, client):
     from java_partitioner import partition_of
 
-    topic, subscription = pubsub.create(unique, ordered=False)
+    topic, subscription = pubsub.create(unique)
     kafka.create(unique, 7)
     pubsub.send(topic, [PubsubRecord(b"x", {"key": f"key-{n}"}) for n in range(1_000)])
     run_bridge(

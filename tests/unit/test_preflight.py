@@ -75,7 +75,7 @@ class FakePubsub:
             raise PreflightError(f"look at {name}: it does not exist; create it")
 
     def subscription(self, name: str) -> SubscriptionInfo:
-        return SubscriptionInfo(name, "projects/p/topics/ttt", 30, True, self.detached)
+        return SubscriptionInfo(name, "projects/p/topics/ttt", 30, self.detached)
 
     def seek(self, name: str, timestamp_ms: int | None = None, snapshot: str | None = None) -> None:
         self.seeks.append((timestamp_ms, snapshot))
@@ -206,7 +206,7 @@ def test_the_destination_and_the_subscription_are_described(
     cluster: FakeCluster, service: FakePubsub
 ) -> None:
     facts, said = check(ps_to_kafka())
-    assert (facts.max_message_bytes, facts.ack_deadline_s, facts.ordered) == (7_000_000, 30, True)
+    assert (facts.max_message_bytes, facts.ack_deadline_s) == (7_000_000, 30)
     assert said == []
 
 

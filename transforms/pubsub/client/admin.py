@@ -21,7 +21,6 @@ class SubscriptionInfo(NamedTuple):
     name: str
     topic: str
     ack_deadline_s: int
-    ordered: bool
     detached: bool
 
 
@@ -52,7 +51,6 @@ class PubsubAdmin:
             name,
             found.topic,
             found.ack_deadline_seconds or 10,
-            found.enable_message_ordering,
             found.detached,
         )
 

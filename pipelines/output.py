@@ -34,6 +34,8 @@ _QUIETER = {
     "py.warnings": logging.ERROR,
     # callbacks that took 0.1 s
     "kafka.net.selector": logging.ERROR,
+    # "no partition metadata" of a topic, a moment before it arrives
+    "kafka.coordinator.assignors": logging.ERROR,
     # every error of a DoFn, which the runtime says again
     "apache_beam.runners.common": logging.CRITICAL,
 }

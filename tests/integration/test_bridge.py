@@ -141,42 +141,60 @@ def test_an_avro_alert_that_went_both_ways_is_still_readable_field_for_field(
 
 
 class ToKafka:
-    """ps_to_kafka with messages waiting."""
+    """ps_to_kafka with `count` messages waiting."""
 
     pipeline = "ps_to_kafka"
-    count = 2_000
 
-    def __init__(self, kafka, pubsub, unique) -> None:
-        self._kafka, self._topic = kafka, kafka.create(unique, 4)
-        topic, subscription = pubsub.create(unique)
-        self.payloads = [b"%d-" % n + bytes(1_000) for n in range(self.count)]
-        pubsub.send(topic, [PubsubRecord(payload) for payload in self.payloads])
+    def __init__(self, kafka, pubsub, unique, count=2_000) -> None:
+        self._kafka, self._kafka_topic = kafka, kafka.create(unique, 4)
+        self._pubsub, (self._topic, subscription) = pubsub, pubsub.create(unique)
+        self.payloads: list[bytes] = []
+        self.send(count)
         self.flags = [f"--subscription={subscription}", f"--kafka_topic={unique}"]
 
+    @property
+    def count(self) -> int:
+        return len(self.payloads)
+
+    def send(self, count: int) -> None:
+        more = [b"%d-" % (self.count + n) + bytes(1_000) for n in range(count)]
+        self.payloads += more
+        self._pubsub.send(self._topic, [PubsubRecord(payload) for payload in more])
+
     def delivered(self) -> int:
-        return self._kafka.size(self._topic)
+        return self._kafka.size(self._kafka_topic)
 
     def arrived(self) -> Counter:
-        return digests(record.value for record in self._kafka.receive(self._topic))
+        return digests(record.value for record in self._kafka.receive(self._kafka_topic))
 
 
 class ToPubSub:
-    """kafka_to_ps with records waiting."""
+    """kafka_to_ps with `count` records waiting, as many in each of four partitions."""
 
     pipeline = "kafka_to_ps"
-    count = 2_000
 
-    def __init__(self, kafka, pubsub, unique) -> None:
-        self._pubsub, kafka_topic = pubsub, kafka.create(unique, 4)
-        topic, self._subscription = pubsub.create(unique)
-        self.payloads = [b"%d-" % n + bytes(1_000) for n in range(self.count)]
-        kafka.send(KafkaRecord(kafka_topic, value=payload) for payload in self.payloads)
+    def __init__(self, kafka, pubsub, unique, count=2_000) -> None:
+        self._kafka, self._kafka_topic = kafka, kafka.create(unique, 4)
+        self._pubsub, (topic, self._subscription) = pubsub, pubsub.create(unique)
+        self.payloads: list[bytes] = []
+        self.send(count)
         self.flags = [
             f"--kafka_topics={unique}",
             f"--group_id={unique}",
             f"--pubsub_topic={topic}",
         ]
         self._messages: list[PubsubRecord] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.payloads)
+
+    def send(self, count: int) -> None:
+        more = [b"%d-" % (self.count + n) + bytes(1_000) for n in range(count)]
+        self.payloads += more
+        self._kafka.send(
+            KafkaRecord(self._kafka_topic, n % 4, value=payload) for n, payload in enumerate(more)
+        )
 
     def delivered(self) -> int:
         self._messages += self._pubsub.pull(self._subscription)
@@ -223,10 +241,11 @@ def test_killed_while_the_destination_is_ahead_of_the_commit_loses_nothing(
     assert arrived.total() == ahead + transfer.count
 
 
-def test_two_bridges_share_the_work_and_lose_nothing(transfer, run_bridge, client):
-    both = [
-        run_bridge(transfer.pipeline, *transfer.flags, "--max_rate=200", client) for _ in range(2)
-    ]
+def test_two_bridges_share_a_subscription_and_lose_nothing(
+    kafka, pubsub, run_bridge, unique, client
+):
+    transfer = ToKafka(kafka, pubsub, unique)
+    both = [run_bridge("ps_to_kafka", *transfer.flags, "--max_rate=200", client) for _ in range(2)]
     until(lambda: transfer.delivered() >= transfer.count, "all is delivered")
     delivered = [bridge.stop()["delivered"] for bridge in both]
     assert all(delivered), "one did all the work"
@@ -236,19 +255,22 @@ def test_two_bridges_share_the_work_and_lose_nothing(transfer, run_bridge, clien
 # -- Kafka's groups --------------------------------------------------------------------------------
 
 
-def test_a_clean_rebalance_duplicates_nothing(kafka, pubsub, run_bridge, unique, client):
-    transfer = ToPubSub(kafka, pubsub, unique)
-    flags = [*transfer.flags, "--max_rate=150", client]
+def test_two_bridges_share_a_group_take_over_and_duplicate_nothing(
+    kafka, pubsub, run_bridge, unique, client
+):
+    transfer = ToPubSub(kafka, pubsub, unique, count=1_000)
+    flags = [*transfer.flags, "--max_rate=200", client]
     first = run_bridge("kafka_to_ps", *flags)
     until(lambda: transfer.delivered() > 50, "the first bridge delivers")
     second = run_bridge("kafka_to_ps", *flags)
-    until(lambda: "assigned" in second.output, "the second bridge joins")
-    joined = transfer.delivered()
-    until(lambda: transfer.delivered() > joined + 100, "both deliver")
+    until(lambda: "assigned" in second.output, "the second bridge joins in mid-stream")
+    transfer.send(1_000)
+    until(lambda: transfer.delivered() >= transfer.count, "both deliver")
     left = second.stop()
-    until(lambda: transfer.delivered() >= transfer.count, "the first delivers the rest")
+    transfer.send(400)
+    until(lambda: transfer.delivered() >= transfer.count, "the first takes over")
     stayed = first.stop()
-    assert left["delivered"] > 0
+    assert left["delivered"] >= 500, "the second had half of the partitions"
     assert left["delivered"] + stayed["delivered"] == transfer.count
     assert transfer.arrived() == digests(transfer.payloads)
 
@@ -348,8 +370,7 @@ def resident_bytes(process_id: int) -> int:
 def test_100000_small_messages_keep_the_process_below_500_megabytes(
     kafka, pubsub, run_bridge, unique, pipeline
 ):
-    pipeline = type(pipeline.__name__, (pipeline,), {"count": 100_000})
-    transfer = pipeline(kafka, pubsub, unique)
+    transfer = pipeline(kafka, pubsub, unique, count=100_000)
     bridge = run_bridge(pipeline.pipeline, *transfer.flags, "--max_messages=100000")
     largest = 0
     while bridge.process.poll() is None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 import google.api_core.exceptions as api
 import google.auth.exceptions
 import grpc
+from google.api_core import client_logging
 
 from transforms.errors import PreflightError
+
+# The first Google client made cuts the logger `google` off from all handlers, once: its warnings,
+# of failing credentials for one, would go nowhere.
+client_logging.initialize_logging()
+logging.getLogger("google").propagate = True
 
 _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),

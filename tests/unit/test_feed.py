@@ -69,6 +69,8 @@ def test_a_count_that_cannot_be_had_is_asked_for_again() -> None:
 
     with Feed(sent.append, ask, rate=500):
         wait_for(lambda: len(sent) > 500)
+    assert next(answers, None) is None, "the count was never asked for"
+    assert len(sent) > 500
 
 
 def test_a_failure_to_send_is_said_and_ends_the_stream(caplog) -> None:

@@ -114,7 +114,7 @@ class Fixture:
         self.consumer.script.append(batch)
         found = self.session.poll()
         self.session.claim(bundle, found)
-        return found
+        return found.records
 
     @property
     def counts(self):
@@ -226,7 +226,7 @@ def test_records_of_a_partition_revoked_in_the_same_poll_are_not_read():
         return records(P0, 10, 5) + records(P1, 20, 1)
 
     f.consumer.script.append(poll)
-    assert [r.partition for r in f.session.poll()] == [1]
+    assert [r.partition for r in f.session.poll().records] == [1]
 
 
 def test_a_refused_claim_is_read_again():

@@ -18,6 +18,7 @@ from transforms.control import Clock
 from transforms.errors import CommitError
 from transforms.kafka.client import Consumer, Partition
 from transforms.metrics import Counts
+from transforms.reading import Bundle
 
 _log = logging.getLogger(__name__)
 
@@ -37,18 +38,12 @@ class Claim:
     records: int = 0
 
 
-class KafkaBundle:
-    """What one bundle has claimed; `finalize` is the bundle finalizer's callback."""
+class KafkaBundle(Bundle):
+    """What one bundle has claimed of each partition."""
 
     def __init__(self, confirm: Callable[[KafkaBundle], None]) -> None:
-        self._confirm = confirm
+        super().__init__(confirm)
         self.claims: dict[Partition, Claim] = {}
-        self.payload_bytes = 0
-        self.first_claim_at: float | None = None
-
-    def finalize(self) -> None:
-        """The sink has confirmed every record of this bundle."""
-        self._confirm(self)
 
 
 class Commits:

@@ -14,7 +14,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from transforms.kafka.client import (
     Consumer,
@@ -40,8 +41,32 @@ POLL_MAX_RECORDS = 500
 """Records of one poll; also Java's `max.poll.records`."""
 
 
+@dataclass
+class _Span:
+    """What a poll has found of one partition; `seen`: where this process has been before."""
+
+    first: int
+    seen: int
+    next_offset: int = 0
+    records: int = 0
+    again: int = 0
+
+
+class KafkaBatch(NamedTuple):
+    """The records of one poll, in order per partition. Implements `reading.Batch`."""
+
+    records: list[KafkaRecord]
+    spans: dict[Partition, _Span]
+    payload_bytes: int
+
+    @property
+    def positions(self) -> dict[Partition, int]:
+        """The next offset of each partition in the batch."""
+        return {partition: span.next_offset for partition, span in self.spans.items()}
+
+
 class KafkaSession:
-    """See the module. Implements `registry.Session` and `RebalanceListener`."""
+    """See the module. Implements `registry.Session`, `reading.Reader` and `RebalanceListener`."""
 
     def __init__(
         self,
@@ -84,7 +109,11 @@ class KafkaSession:
                 self._seek({p: to for p, to in frontier.positions.items() if at.get(p) != to})
         return bundle
 
-    def poll(self) -> list[KafkaRecord]:
+    @property
+    def drained(self) -> bool:
+        return self._bridge.control.exhausted
+
+    def poll(self) -> KafkaBatch:
         """Takes what is there, for at most `POLL_SLICE_S`; owned partitions only, none twice.
 
         Raises:
@@ -94,61 +123,52 @@ class KafkaSession:
         reserved = control.reserve(POLL_MAX_RECORDS)
         if not reserved:
             time.sleep(POLL_SLICE_S / 10)
-            return []
-        records: list[KafkaRecord] = []
+            return KafkaBatch([], {}, 0)
+        taken = 0
         began = self._clock()
         try:
             with self._lock:
                 self._commit()
                 if self._config.assignment == "shards":
                     self._refresh_when_due({})
-                records = self._unread(self._consumer.poll(POLL_SLICE_S, reserved))
-                self._unclaimed = bool(records)
-                if records or not self._epochs:
+                batch = self._unread(self._consumer.poll(POLL_SLICE_S, reserved))
+                taken = len(batch.records)
+                self._unclaimed = taken > 0
+                if taken or not self._epochs:
                     control.busy()
                 else:
                     control.idled(self._clock() - began)
         finally:
-            control.refund(reserved - len(records))
-        return records
+            control.refund(reserved - taken)
+        return batch
 
-    def claim(self, bundle: KafkaBundle, records: Sequence[Any]) -> None:
-        """Notes that a bundle has claimed the records of a poll."""
-        if not records:
-            return
+    def claim(self, bundle: KafkaBundle, batch: KafkaBatch) -> None:
         if bundle.first_claim_at is None:
             bundle.first_claim_at = self._clock()
+        bundle.payload_bytes += batch.payload_bytes
         again = 0
-        for record in records:
-            partition, offset = (record[0], record[1]), record[2]
+        for partition, span in batch.spans.items():
             claim = bundle.claims.get(partition)
             if claim is None or claim.epoch != self._epochs[partition]:
                 claim = bundle.claims[partition] = Claim(self._epochs[partition])
-                self._bridge.first_offsets.setdefault(partition, offset)
-            claim.next_offset = offset + 1
-            claim.records += 1
-            bundle.payload_bytes += record.payload_bytes
-            if offset < self._seen.get(partition, 0):
-                again += 1
-        for partition, claim in bundle.claims.items():
-            self._seen[partition] = max(claim.next_offset, self._seen.get(partition, 0))
+            claim.next_offset = span.next_offset
+            claim.records += span.records
+            again += span.again
+            self._seen[partition] = max(span.next_offset, self._seen.get(partition, 0))
+            self._bridge.first_offsets.setdefault(partition, span.first)
             self._bridge.last_offsets[partition] = self._seen[partition] - 1
         self._unclaimed = False
         counts = self._bridge.counts
-        counts.add("read", len(records))
+        counts.add("read", len(batch.records))
         if again:
             counts.add("redelivered", again)
-        if (timestamp_ms := records[-1].timestamp_ms) is not None:
+        if (timestamp_ms := batch.records[-1].timestamp_ms) is not None:
             counts.sample_read_delay(int(time.time() * 1000) - timestamp_ms)
 
-    def unclaim(self, records: Sequence[Any]) -> None:
-        """A claim was refused: the records of that poll will be read again."""
-        first: dict[Partition, int] = {}
-        for record in records:
-            first.setdefault((record[0], record[1]), record[2])
-        self._bridge.control.refund(len(records))
+    def unclaim(self, batch: KafkaBatch) -> None:
+        self._bridge.control.refund(len(batch.records))
         with self._lock:
-            self._seek(first)
+            self._seek({partition: span.first for partition, span in batch.spans.items()})
             self._unclaimed = False
 
     # Committing -------------------------------------------------------------------------------
@@ -233,15 +253,25 @@ class KafkaSession:
             self._next.update(owned)
             self._consumer.seek(owned)
 
-    def _unread(self, records: Sequence[Any]) -> list[KafkaRecord]:
+    def _unread(self, records: Sequence[Any]) -> KafkaBatch:
         """Leaves out records of partitions that were revoked during the poll, and repeats."""
-        unread = []
+        unread: list[KafkaRecord] = []
+        spans: dict[Partition, _Span] = {}
+        payload_bytes = 0
         for record in records:
             partition, offset = (record[0], record[1]), record[2]
-            if offset >= self._next.get(partition, offset + 1):
-                self._next[partition] = offset + 1
-                unread.append(record)
-        return unread
+            if offset < self._next.get(partition, offset + 1):
+                continue
+            self._next[partition] = offset + 1
+            span = spans.get(partition)
+            if span is None:
+                span = spans[partition] = _Span(offset, self._seen.get(partition, 0))
+            span.next_offset = offset + 1
+            span.records += 1
+            span.again += offset < span.seen
+            payload_bytes += record.payload_bytes
+            unread.append(record)
+        return KafkaBatch(unread, spans, payload_bytes)
 
     # The process's view ---------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from transforms import registry
 from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
 from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.kafka.session import KafkaSession
+from transforms.reading import read_bundle
 from transforms.records import KafkaRecord
 
 
@@ -88,36 +88,10 @@ class _PollFn(beam.DoFn):
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
     ) -> Iterator[KafkaRecord]:
         bridge = registry.get(self._config.bridge)
-        control = bridge.control
         with bridge.failing():
             session = bridge.session(
                 ("kafka", shard), lambda: KafkaSession(self._config, shard, bridge)
             )
             bundle = session.begin(tracker.current_restriction())
         finalizer.register(bundle.finalize)
-        while True:
-            if control.exhausted:
-                control.stop("--max_messages reached")
-            if control.stopping or control.round_over:
-                tracker.try_claim(None)
-                break
-            if self._is_full(bundle.first_claim_at, bundle.payload_bytes):
-                tracker.defer_remainder()
-                break
-            with bridge.failing():
-                records: list[Any] = session.poll()
-            positions = {(record[0], record[1]): record[2] + 1 for record in records}
-            if not tracker.try_claim(positions):
-                session.unclaim(records)
-                break
-            session.claim(bundle, records)
-            yield from records
-        control.bundle_done()
-        bridge.counts.publish()
-
-    def _is_full(self, first_claim_at: float | None, payload_bytes: int) -> bool:
-        limits = self._config.bridge
-        return first_claim_at is not None and (
-            time.monotonic() - first_claim_at >= limits.commit_interval_s
-            or payload_bytes >= limits.max_in_flight_bytes / 2
-        )
+        return read_bundle(bridge, session, bundle, tracker)

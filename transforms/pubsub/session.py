@@ -1,6 +1,6 @@
 """Reading one subscription: prefetch, and which messages are open, delivered or released.
 
-    pull -> take -> (Beam: mapping, sink, finish_bundle) -> confirm -> ack
+    pull -> poll -> claim -> (Beam: mapping, sink, finish_bundle) -> confirm -> ack
 
 The session belongs to the process. A thread pulls one batch ahead; `Leases` keeps up the lease of
 each message from its pull on. A message leaves the session by an ack or by a nack, nothing else.
@@ -17,17 +17,22 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from transforms.errors import BridgeError, CommitError
 from transforms.pubsub.client import Received, Subscriber
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Held, Leases
+from transforms.reading import Bundle
+from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 
 _log = logging.getLogger(__name__)
 
 PULL_MAX_MESSAGES = 1_000
 """Messages of one unary pull, the most that the service returns."""
+
+MAX_BUNDLE_MESSAGES = 5_000
+"""A bundle ends with the pull that reaches this: acks are not kept waiting."""
 
 PULL_TIMEOUT_S = 10.0
 """A pull that has nothing to return is sent again after this."""
@@ -55,23 +60,37 @@ class PubsubSourceConfig:
     shards: int = 1
 
 
-class PubsubBundle:
-    """What one bundle has taken; `finalize` is the bundle finalizer's callback."""
+class PubsubBundle(Bundle):
+    """What one bundle has taken."""
 
-    def __init__(self, session: PubsubSession) -> None:
-        self._session = session
+    def __init__(self, confirm: Callable[[PubsubBundle], None]) -> None:
+        super().__init__(confirm)
         self.held: list[Held] = []
-        self.payload_bytes = 0
-        self.first_taken_at: float | None = None
         self.ordered = False
 
-    def finalize(self) -> None:
-        """The sink has confirmed every message of this bundle."""
-        self._session.confirm(self)
+    def is_full(self, limits: BridgeConfig) -> bool:
+        """With ordering keys it ends with its pull: a key's next message waits for the ack."""
+        return self.ordered or len(self.held) >= MAX_BUNDLE_MESSAGES or super().is_full(limits)
+
+
+class PubsubBatch(NamedTuple):
+    """The messages of one pull. Implements `reading.Batch`."""
+
+    held: list[Held]
+    received: list[Received]
+
+    @property
+    def records(self) -> list[PubsubRecord]:
+        return [received.record for received in self.received]
+
+    @property
+    def positions(self) -> tuple[()]:
+        """A subscription has none; the tracker only says whether reading may go on."""
+        return ()
 
 
 class PubsubSession:
-    """See the module. Implements `registry.Session`."""
+    """See the module. Implements `registry.Session` and `reading.Reader`."""
 
     def __init__(
         self,
@@ -94,7 +113,7 @@ class PubsubSession:
         )
         self._prefetch_bytes = max(1, config.bridge.max_in_flight_bytes // 4)
         self._changed = threading.Condition()
-        self._prefetched: collections.deque[list[tuple[Held, Received]]] = collections.deque()
+        self._prefetched: collections.deque[PubsubBatch] = collections.deque()
         self._pulling = False
         self._failure: BridgeError | None = None
         self._ack_error: CommitError | None = None
@@ -106,10 +125,10 @@ class PubsubSession:
     # Reading, called by the source's DoFn -----------------------------------------------------
 
     def begin(self) -> PubsubBundle:
-        return PubsubBundle(self)
+        return PubsubBundle(self.confirm)
 
-    def take(self, bundle: PubsubBundle) -> list[Any]:
-        """The messages of one pull, noted as the bundle's; empty if none comes within 0.1 s.
+    def poll(self) -> PubsubBatch:
+        """The messages of one pull; none if none comes within 0.1 s.
 
         Raises:
           SourceError: the service refuses to be pulled from.
@@ -123,28 +142,31 @@ class PubsubSession:
             if not self._prefetched:
                 if self._subscriber.answers:
                     self._bridge.control.idled(self._clock() - began)
-                return []
-            batch = self._prefetched.popleft()
+                return PubsubBatch([], [])
+            self._bridge.control.busy()
             self._changed.notify_all()
-        self._note(bundle, batch)
-        return [received.record for _, received in batch]
+            return self._prefetched.popleft()
 
-    def _note(self, bundle: PubsubBundle, batch: list[tuple[Held, Received]]) -> None:
-        control, counts = self._bridge.control, self._bridge.counts
-        control.busy()
-        if bundle.first_taken_at is None:
-            bundle.first_taken_at = self._clock()
+    def claim(self, bundle: PubsubBundle, batch: PubsubBatch) -> None:
+        if bundle.first_claim_at is None:
+            bundle.first_claim_at = self._clock()
+        bundle.held += batch.held
         again = 0
-        for held, received in batch:
-            bundle.held.append(held)
+        for held, received in zip(batch.held, batch.received, strict=True):
             bundle.payload_bytes += held.size_bytes
             bundle.ordered = bundle.ordered or bool(received.record.ordering_key)
             again += received.delivery_attempt > 1 or self._leases.expected(held)
-        counts.add("read", len(batch))
+        counts = self._bridge.counts
+        counts.add("read", len(batch.held))
         if again:
             counts.add("redelivered", again)
-        newest = batch[-1][1].record.publish_time_ms or 0
+        newest = batch.received[-1].record.publish_time_ms or 0
         counts.sample_read_delay(int(time.time() * 1000) - newest)
+
+    def unclaim(self, batch: PubsubBatch) -> None:
+        if batch.held:
+            with self._changed:
+                self._prefetched.appendleft(batch)
 
     @property
     def drained(self) -> bool:
@@ -201,7 +223,7 @@ class PubsubSession:
         """Nacks all that is held, prefetched messages included: the service delivers them anew."""
         with self._changed:
             held = self._leases.forget_all()
-            unclaimed = sum(len(batch) for batch in self._prefetched)
+            unclaimed = sum(len(batch.held) for batch in self._prefetched)
             self._prefetched.clear()
         if len(held) > unclaimed:
             self._bridge.counts.add("released", len(held) - unclaimed)
@@ -266,6 +288,5 @@ class PubsubSession:
         if not received:
             return
         with self._changed:
-            batch = list(zip(self._leases.hold(received), received, strict=True))
-            self._prefetched.append(batch)
+            self._prefetched.append(PubsubBatch(self._leases.hold(received), received))
             self._changed.notify_all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +14,8 @@ from apache_beam.transforms.core import RestrictionProvider
 
 from transforms import registry
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
+from transforms.reading import read_bundle
 from transforms.records import PubsubRecord
-
-MAX_BUNDLE_MESSAGES = 5_000
-"""A bundle ends with the pull that reaches this: acks are not kept waiting."""
 
 
 class ReadFromPubSub(beam.PTransform):
@@ -85,10 +82,10 @@ class _OpenTracker(RestrictionTracker):
     def current_restriction(self) -> bool:
         return self._open
 
-    def try_claim(self, position: bool) -> bool:
-        """True asks whether reading may go on; False ends it."""
+    def try_claim(self, position: object) -> bool:
+        """Asks whether reading may go on; None ends it."""
         may_go_on = self._open
-        self._open = self._open and position
+        self._open = self._open and position is not None
         return may_go_on
 
     def try_split(self, fraction_of_remainder: float) -> tuple[bool, bool] | None:
@@ -140,7 +137,6 @@ class _PullFn(beam.DoFn):
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
     ) -> Iterator[PubsubRecord]:
         bridge = registry.get(self._config.bridge)
-        control = bridge.control
         with bridge.failing():
             session = bridge.session(
                 ("pubsub", self._config.subscription, shard),
@@ -148,28 +144,4 @@ class _PullFn(beam.DoFn):
             )
         bundle = session.begin()
         finalizer.register(bundle.finalize)
-        while True:
-            if session.drained:
-                control.stop("--max_messages reached")
-            if control.stopping or control.round_over:
-                tracker.try_claim(False)
-                break
-            if self._is_full(bundle):
-                tracker.defer_remainder()
-                break
-            if not tracker.try_claim(True):
-                break
-            with bridge.failing():
-                messages = session.take(bundle)
-            yield from messages
-        control.bundle_done()
-        bridge.counts.publish()
-
-    def _is_full(self, bundle: Any) -> bool:
-        limits = self._config.bridge
-        return bundle.first_taken_at is not None and (
-            bundle.ordered
-            or len(bundle.held) >= MAX_BUNDLE_MESSAGES
-            or bundle.payload_bytes >= limits.max_in_flight_bytes / 2
-            or time.monotonic() - bundle.first_taken_at >= limits.commit_interval_s
-        )
+        return read_bundle(bridge, session, bundle, tracker)

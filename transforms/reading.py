@@ -1,0 +1,92 @@
+"""The loop behind every source: poll, claim, hand on, until the bundle is to end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from transforms.registry import Bridge, BridgeConfig
+
+
+class Bundle:
+    """What one bundle has claimed; `finalize` is the bundle finalizer's callback.
+
+    Args:
+      confirm: told that the sinks have confirmed everything in this bundle.
+    Attributes:
+      payload_bytes: of all that is claimed.
+      first_claim_at: `time.monotonic()` of the first claim that held anything.
+    """
+
+    def __init__(self, confirm: Callable[[Any], None]) -> None:
+        self._confirm = confirm
+        self.payload_bytes = 0
+        self.first_claim_at: float | None = None
+
+    def finalize(self) -> None:
+        """The sinks have confirmed every record of this bundle."""
+        self._confirm(self)
+
+    def is_full(self, limits: BridgeConfig) -> bool:
+        """Whether the bundle should end, so that what it holds can be committed."""
+        return self.first_claim_at is not None and (
+            time.monotonic() - self.first_claim_at >= limits.commit_interval_s
+            or self.payload_bytes >= limits.max_in_flight_bytes / 2
+        )
+
+
+class Batch(Protocol):
+    """What one poll has found; empty if there was nothing within about 0.1 s."""
+
+    @property
+    def records(self) -> Sequence[Any]:
+        """The elements to hand on."""
+
+    @property
+    def positions(self) -> Any:
+        """What the restriction tracker is asked to grant before they are."""
+
+
+class Reader(Protocol):
+    """A session, as its source uses it."""
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that the run may take has been handed on."""
+
+    def poll(self) -> Any:
+        """The next `Batch`; raises SourceError."""
+
+    def claim(self, bundle: Any, batch: Any) -> None:
+        """The tracker has granted the batch: it belongs to the bundle."""
+
+    def unclaim(self, batch: Any) -> None:
+        """The tracker has refused the batch: it is to be read again."""
+
+
+def read_bundle(bridge: Bridge, session: Reader, bundle: Bundle, tracker: Any) -> Iterator[Any]:
+    """Yields the records of one bundle; ends the restriction or defers its rest.
+
+    A tracker's `try_claim(None)` ends the restriction for good: a stop, or the end of a round.
+    """
+    control = bridge.control
+    while True:
+        if session.drained:
+            control.stop("--max_messages reached")
+        if control.stopping or control.round_over:
+            tracker.try_claim(None)
+            break
+        if bundle.is_full(bridge.config):
+            tracker.defer_remainder()
+            break
+        with bridge.failing():
+            batch: Batch = session.poll()
+        if not tracker.try_claim(batch.positions):
+            session.unclaim(batch)
+            break
+        if records := batch.records:
+            session.claim(bundle, batch)
+            yield from records
+    control.bundle_done()
+    bridge.counts.publish()

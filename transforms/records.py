@@ -11,7 +11,8 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 Headers = tuple[tuple[str, bytes | None], ...]
-"""Kafka headers in their order; names may repeat, values may be null."""
+"""Kafka headers in their order; names may repeat, values may be null. Bytes of a name that are not
+UTF-8 are surrogates, as by `bytes.decode("utf-8", "surrogateescape")`."""
 
 
 class TimestampType(IntEnum):
@@ -95,9 +96,9 @@ class KafkaRecord(_KafkaFields):
     @property
     def name(self) -> str:
         """How errors and logs name it: `topic/partition@offset`, or what it was mapped from."""
-        if self.offset is None and self.origin is not None:
-            return f"{self.topic} (from {self.origin.name})"
         where = f"/{self.partition}" if self.partition is not None else ""
+        if self.offset is None and self.origin is not None:
+            return f"{self.topic}{where} (from {self.origin.name})"
         at = f"@{self.offset}" if self.offset is not None else ""
         return f"{self.topic}{where}{at}"
 

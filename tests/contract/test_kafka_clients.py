@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import socket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 from kafka import KafkaProducer, TopicPartition
-from kafka_clients import DEADLINE_S, Clients, Listener, Member, murmur2, take, until
+from kafka_clients import DEADLINE_S, Clients, Escaped, Listener, Member, murmur2, take, until
 
 from transforms.errors import (
     CommitError,
@@ -26,8 +25,11 @@ from transforms.errors import (
     RefusedError,
     SourceError,
     TransferError,
+    UsageError,
 )
 from transforms.kafka.client import KafkaConfig
+from transforms.kafka.clients import open_consumer
+from transforms.kafka.librdkafka import rereading
 from transforms.kafka.librdkafka.common import Log
 from transforms.records import KafkaRecord, TimestampType
 
@@ -66,6 +68,8 @@ def test_records_are_read_as_they_were_written(clients, topic):
         ("librdkafka", {"headers": (("h", None),)}, None),
         ("librdkafka", {"key": None, "value": None}, None),
         ("librdkafka", {"timestamp_ms": 0}, "timestamp 0"),
+        ("librdkafka", {"headers": (("a\0b", b"v"),)}, "zero byte"),
+        ("kafka-python", {"headers": (("a\0b", b"v"),)}, None),
         ("kafka-python", {"headers": (("trace", None),)}, "header 'trace' is null"),
         ("kafka-python", {"key": None, "value": None}, "key or value"),
         ("kafka-python", {"timestamp_ms": 0}, None),
@@ -152,29 +156,140 @@ def test_records_without_a_key_reach_every_partition(clients, unique):
     until(write_one, "records in every partition")
 
 
-def test_a_header_name_that_is_not_utf_8_is_named_and_never_skipped(clients, topic):
-    class Latin1(str):
-        def encode(self, *_):
-            return b"caf\xe9"
+def odd(*names):
+    """Headers with these names, given as bytes."""
+    return tuple(
+        (name.decode("utf-8", "surrogateescape"), b"\xff%d" % i) for i, name in enumerate(names)
+    )
 
-    raw = KafkaProducer(bootstrap_servers=clients.cluster.bootstrap_servers)
-    for headers in ([], [(Latin1("x"), b"")], []):
-        raw.send(topic, key=b"k", value=b"v", headers=headers, partition=0)
-        raw.flush(DEADLINE_S)  # each in a batch of its own
-    raw.close()
+
+ODD_NAMES = [b"caf\xe9", b"\xff", b"\xc3", b"\xed\xb3\xa9", "é".encode() + b"\xe9", b"a\xe9" * 200]
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_a_header_name_that_is_not_utf_8_comes_back_to_the_byte(clients, unique, compression):
+    topic = clients.topic(unique, partitions=3)
+    headers = [
+        (),
+        odd(*ODD_NAMES, b"", b"plain", b"caf\xe9"),
+        *(odd(b"before", name) for name in ODD_NAMES),
+        odd(b"plain", "é".encode()),
+        odd(b"\x80"),
+    ]
+    written = [
+        KafkaRecord(topic, part, at, 7, key=b"k%d" % at, value=b"v%d" % part, headers=headers[at])
+        for at in range(len(headers))
+        for part in range(2)
+    ]
+    clients.write_escaped(*written, compression=compression)
+    clients.fill(topic, 10, partition=2)
+    consumer = clients.consumer(topic)
+    consumer.assign(dict.fromkeys(partitions(topic, 3), 0))
+    read = take(consumer, 30)
+    for part in range(2):
+        own = [record for record in read if record.partition == part]
+        assert own == [record for record in written if record.partition == part]
+        names = [[name for name, _ in record.headers] for record in own]
+        assert [name.encode("utf-8", "surrogateescape") for name in names[1]] == [
+            *(*ODD_NAMES, b"", b"plain", b"caf\xe9"),
+        ]
+        assert {type(name) for found in names for name in found} == {str}
+    assert [r.offset for r in read if r.partition == 2] == list(range(10))
+    assert {type(record) for record in read} == {KafkaRecord}
+    assert {type(record.headers) for record in read} == {tuple}
+    assert consumer.positions() == dict.fromkeys(partitions(topic, 3), 10)
+    until(lambda: consumer.poll(0.05, 10) == [] and consumer.lag() == 0, "no lag")
+    for at in (1, 8, 9):  # within a batch
+        consumer.seek({(topic, 0): at})
+        assert take_at_most(consumer, 1) == [written[2 * at]]
+        assert consumer.positions()[topic, 0] == at + 1
+
+
+def test_a_topic_of_odd_header_names_is_read_at_speed(clients, topic):
+    written = [
+        KafkaRecord(topic, 0, at, 7, key=b"k", value=b"v" * 1000, headers=odd(b"caf\xe9"))
+        for at in range(4000)
+    ]
+    clients.write_escaped(*written)
     consumer = clients.reader(topic, **{topic: 0})
-    assert [record.offset for record in take(consumer, 1)] == [0]
-    for _ in range(2):
-        with pytest.raises(
-            SourceError, match=re.escape(f"{topic}/0@1: a header's name is not UTF-8")
-        ):
-            take(consumer, 1)
-    assert consumer.positions() == {(topic, 0): 1}
+    began = time.monotonic()
+    assert take(consumer, 4000) == written
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"), [("read_committed", [2]), ("read_uncommitted", [0, 2])]
+)
+def test_an_odd_header_name_is_read_at_the_isolation_level(stack, client, topic, level, expected):
+    clients = Clients(KafkaConfig(stack.bootstrap_servers, client, {"isolation.level": level}))
+    writer = KafkaProducer(bootstrap_servers=stack.bootstrap_servers, transactional_id=topic)
+    writer.init_transactions()
+    for end in (writer.abort_transaction, writer.commit_transaction):
+        writer.begin_transaction()
+        headers = [(Escaped(name), value) for name, value in odd(b"caf\xe9")]
+        writer.send(topic, b"v", headers=headers, partition=0)
+        writer.flush(DEADLINE_S)
+        end()
+    writer.close()
+    read = clients.reader(topic, **{topic: 0})
+    records = take(read, len(expected))
+    clients.close()
+    assert [record.offset for record in records] == expected
+    assert {record.headers for record in records} == {odd(b"caf\xe9")}
+
+
+def test_an_odd_header_name_that_kafka_python_cannot_get_is_named_and_never_skipped(
+    stack, unique, monkeypatch
+):
+    clients = Clients(KafkaConfig(stack.bootstrap_servers, "librdkafka"))
+    topic = clients.topic(unique, partitions=2)
+    for headers in ((), odd(b"caf\xe9"), ()):
+        clients.write_escaped(KafkaRecord(topic, 0, key=b"k", value=b"v", headers=headers))
+    clients.fill(topic, 5, partition=1)
+    consumer = clients.consumer(topic)
+    consumer.assign({(topic, 0): 0, (topic, 1): 0})
+    with monkeypatch.context() as patch:
+        patch.setattr(rereading, "open_consumer", unusable)
+        read = []
+        stopped = f"read {topic}/0@1: a header's name is not UTF-8, and kafka-python.*open kafka-"
+        with pytest.raises(SourceError, match=stopped):
+            until(lambda: read.extend(consumer.poll(1, 10)), "the error")
+        assert [r.offset for r in read if r.partition == 0] == [0]
+        assert consumer.positions()[topic, 0] == 1
+        with pytest.raises(SourceError, match=stopped):
+            consumer.poll(0.1, 10)
+        consumer.seek({(topic, 0): 2})
+        read += take(consumer, 7 - len(read))
+        assert sorted((r.partition, r.offset) for r in read) == [
+            *((0, at) for at in (0, 2)),
+            *((1, at) for at in range(5)),
+        ]
     consumer.seek({(topic, 0): 1})
-    with pytest.raises(SourceError, match="UTF-8"):
-        take(consumer, 1)
-    consumer.seek({(topic, 0): 2})
-    assert [record.offset for record in take(consumer, 1)] == [2]
+    assert [record.headers for record in take(consumer, 2)] == [odd(b"caf\xe9"), ()]
+    clients.close()
+
+
+def unusable(*_):
+    raise UsageError("open kafka-python: a property it cannot use; see --kafka_config")
+
+
+def test_a_commit_does_not_wait_for_what_is_read_again(stack, unique, monkeypatch):
+    clients = Clients(KafkaConfig(stack.bootstrap_servers, "librdkafka"))
+    topic = clients.topic(unique)
+    clients.write_escaped(KafkaRecord(topic, 0, key=b"k", headers=odd(b"caf\xe9")))
+    consumer = clients.reader(topic, **{topic: 0})
+
+    def commit_and_open(*configs):
+        commit = threading.Thread(target=consumer.commit, args=({(topic, 0): 0},), daemon=True)
+        commit.start()
+        commit.join(DEADLINE_S / 4)
+        assert not commit.is_alive()
+        return open_consumer(*configs)
+
+    monkeypatch.setattr(rereading, "open_consumer", commit_and_open)
+    assert len(take(consumer, 1)) == 1
+    assert consumer.committed([(topic, 0)]) == {(topic, 0): 0}
+    clients.close()
 
 
 def test_aborted_records_are_not_read_and_markers_are_passed_over(clients, topic):
@@ -543,6 +658,25 @@ def test_what_is_too_large_is_refused_alone(clients, unique):
     assert producer.flush(1) == []
 
 
+@pytest.mark.parametrize("name", ["caf\udce9", "\ud83d\ude00"])
+def test_a_header_name_that_has_no_utf_8_is_refused_alone(clients, topic, name):
+    producer = clients.producer(linger_ms=20)
+    bad = KafkaRecord(topic, 0, key=b"bad", value=b"v", headers=(("fine", b"1"), (name, b"2")))
+    good = [KafkaRecord(topic, 0, key=b"%d" % i, headers=(("é", b"1"),)) for i in range(20)]
+    for record in (*good[:10], bad, *good[10:]):
+        producer.produce(record)
+    [failure] = producer.flush(DEADLINE_S)
+    assert failure.record is bad
+    assert isinstance(failure.error, RefusedError)
+    assert str(failure.error) == (
+        f"produce {topic}/0: a header's name is not UTF-8, which neither client can write; "
+        "set --dead_letter, or rename it at its source"
+    )
+    assert producer.flush(1) == []
+    assert producer.in_flight() == 0
+    assert [record.key for record in clients.read(topic, 20)] == [record.key for record in good]
+
+
 def test_a_refused_record_takes_no_other_one_with_it(clients, unique):
     topic = clients.topic(unique, cleanup_policy="compact")
     producer = clients.producer(linger_ms=20)
@@ -633,15 +767,24 @@ def test_flush_and_produce_from_two_threads_lose_nothing(clients, topic):
 
 def test_topics_are_described_and_made(clients, unique):
     admin = clients.admin()
-    clients.topic(f"{unique}-a", partitions=2, max_message_bytes="123456")
+    clients.topic(
+        f"{unique}-a",
+        partitions=2,
+        max_message_bytes="123456",
+        cleanup_policy="compact",
+        message_timestamp_after_max_ms="77",
+    )
+    clients.topic(f"{unique}-c", message_timestamp_type="LogAppendTime")
     assert admin.topics([f"{unique}-b"]) == {}
     admin.create_topic(f"{unique}-b", 3, 1)
     admin.create_topic(f"{unique}-b", 3, 1)
     found = admin.topics([f"^{unique}"])
-    assert list(found) == [f"{unique}-a", f"{unique}-b"]
-    assert found[f"{unique}-a"] == (f"{unique}-a", 2, 123456)
+    assert list(found) == [f"{unique}-{letter}" for letter in "abc"]
+    assert found[f"{unique}-a"] == (f"{unique}-a", 2, 123456, True, 77)
+    assert found[f"{unique}-c"].max_timestamp_ahead_ms is None
+    assert admin.cluster_id() == clients.admin().cluster_id() != ""
     assert found[f"{unique}-b"].partitions == 3
-    assert admin.topics([f"{unique}-b", f"{unique}-c"]) == {f"{unique}-b": found[f"{unique}-b"]}
+    assert admin.topics([f"{unique}-b", f"{unique}-x"]) == {f"{unique}-b": found[f"{unique}-b"]}
     assert admin.partitions([f"{unique}-b"]) == [(f"{unique}-b", number) for number in range(3)]
     assert admin.topics([r"^__consumer_\w+"]) == {}
     with pytest.raises(PreflightError, match=f"create topic {unique}-d"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import confluent_kafka
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 
 from transforms.kafka.client import (
     Consumer,
@@ -51,6 +51,13 @@ def murmur2(data: bytes) -> int:
     h = (h ^ h >> 13) * m & mask
     h ^= h >> 15
     return h - (1 << 32) if h & 0x80000000 else h
+
+
+class Escaped(str):
+    """A header's name that goes out as the bytes that `surrogateescape` made it from."""
+
+    def encode(self, *_: Any) -> bytes:
+        return str.encode(self, "utf-8", "surrogateescape")
 
 
 @dataclass
@@ -96,6 +103,23 @@ class Clients:
         for record in records:
             producer.produce(record)
         assert producer.flush(DEADLINE_S) == []
+
+    def write_escaped(self, *records: KafkaRecord, compression: str | None = None) -> None:
+        """Writes records in one batch per partition, header names with surrogates as the bytes that
+        they stand for, which is beyond both clients' producers."""
+        producer = KafkaProducer(
+            bootstrap_servers=self.cluster.bootstrap_servers,
+            compression_type=compression,
+            linger_ms=60_000,
+            batch_size=1_000_000,
+        )
+        sent = []
+        for topic, partition, _, timestamp_ms, _, key, value, headers, _ in records:
+            escaped = [(Escaped(name), data) for name, data in headers]
+            sent.append(producer.send(topic, value, key, escaped, partition, timestamp_ms))
+        producer.flush(DEADLINE_S)
+        producer.close()
+        assert all(future.succeeded() for future in sent)
 
     def fill(self, topic: str, count: int, partition: int = 0, value: bytes = b"v") -> None:
         """Writes so many records, whose keys are their numbers, to one partition; quickly, with

@@ -113,10 +113,14 @@ class Consumer(Protocol):
         """Returns what is there, at most `max_records`, in order per partition; waits up to the
         timeout only while nothing is there.
 
+        A header's name that is not UTF-8 is decoded with `surrogateescape`, and stops nothing:
+        `name.encode("utf-8", "surrogateescape")` gives its bytes. With librdkafka a name ends at
+        its first zero byte.
+
         Raises:
           OffsetGapError: the next offset of a partition no longer exists; names the range.
-          SourceError: a fatal client error, or a record that the client cannot represent; names
-            topic, partition and offset.
+          SourceError: a fatal client error, or a record that the client cannot read; names topic,
+            partition and offset.
         """
 
     def seek(self, positions: Offsets) -> None:
@@ -178,7 +182,8 @@ class Producer(Protocol):
         """Hands one record over, to its topic and, unless None, its partition; key, value, headers
         and `timestamp_ms` (unless None) are written as they are. Blocks while the buffer is full.
 
-        What the client refuses at once is collected like any other failure, not raised.
+        What the client refuses at once is collected like any other failure, not raised; so is a
+        header's name that has surrogates (see `Consumer.poll`), which neither client can write.
 
         Raises:
           DeliveryError: the buffer stayed full for `delivery_timeout_s`.
@@ -199,11 +204,20 @@ class Producer(Protocol):
 
 
 class TopicInfo(NamedTuple):
-    """A topic as preflight sees it."""
+    """A topic as preflight sees it.
+
+    Attributes:
+      max_message_bytes: the largest record batch that it admits.
+      needs_keys: it is compacted, and refuses records without a key.
+      max_timestamp_ahead_ms: a record whose timestamp is further ahead of the broker's clock is
+        refused; None where nothing is, since the broker sets the timestamps.
+    """
 
     name: str
     partitions: int
     max_message_bytes: int
+    needs_keys: bool = False
+    max_timestamp_ahead_ms: int | None = None
 
 
 class Admin(Protocol):
@@ -211,6 +225,9 @@ class Admin(Protocol):
 
     Methods raise PreflightError with a line that names the cluster or topic and what to do.
     """
+
+    def cluster_id(self) -> str:
+        """The cluster's own name for itself, the same on every broker."""
 
     def topics(self, topics: Sequence[str]) -> dict[str, TopicInfo]:
         """The existing ones of a list of topics, or all that match one `^regex`."""
@@ -236,8 +253,13 @@ class Admin(Protocol):
     def committed(self, group_id: str) -> dict[Partition, int]:
         """All offsets that the group has committed."""
 
-    def commit(self, group_id: str, offsets: Offsets) -> None:
-        """Sets offsets of a group without members."""
+    def committed_metadata(self, group_id: str) -> dict[Partition, str]:
+        """The text that was committed with each of these offsets, empty where there was none."""
+
+    def commit(
+        self, group_id: str, offsets: Offsets, metadata: Mapping[Partition, str] = {}
+    ) -> None:
+        """Sets offsets of a group without members, each with a text that is kept beside it."""
 
     def group_members(self, group_id: str) -> list[str]:
         """Client ids and hosts of the group's present members; empty for an unknown group."""

@@ -48,14 +48,6 @@ def offset_gap(where: Partition, offset: int, watermarks: _Watermarks) -> Offset
     )
 
 
-def undecodable_header(where: Partition, offset: int | None) -> SourceError:
-    """A record's header name is not UTF-8, which neither client can represent."""
-    return SourceError(
-        f"read {part_names([where])}@{offset}: a header's name is not UTF-8; "
-        "begin after it with --start=offsets=FILE and --reset_offsets"
-    )
-
-
 # -- writing ---------------------------------------------------------------------------------------
 
 
@@ -63,7 +55,23 @@ def record_too_large(record: KafkaRecord, limit_bytes: int) -> RefusedError:
     """The record is larger than the destination topic admits."""
     return RefusedError(
         f"produce {record.name}: record is {record.payload_bytes} bytes, limit {limit_bytes} with "
-        "its framing; raise the topic's max.message.bytes"
+        "its framing; raise the topic's max.message.bytes, or set --dead_letter"
+    )
+
+
+def unwritable_name(record: KafkaRecord) -> RefusedError:
+    """A header's name has surrogates, for bytes that are not UTF-8: neither client writes those."""
+    return RefusedError(
+        f"produce {record.name}: a header's name is not UTF-8, which neither client can write; "
+        "set --dead_letter, or rename it at its source"
+    )
+
+
+def zero_byte_in_name(record: KafkaRecord) -> RefusedError:
+    """librdkafka would end a header's name there, without a word."""
+    return RefusedError(
+        f"produce {record.name}: a header's name has a zero byte, which librdkafka cannot write; "
+        "use --kafka_client=kafka-python, or set --dead_letter"
     )
 
 

@@ -6,7 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from kafka import IsolationLevel, KafkaAdminClient, OffsetSpec, TopicPartition, errors
+from kafka import (
+    IsolationLevel,
+    KafkaAdminClient,
+    OffsetAndMetadata,
+    OffsetSpec,
+    TopicPartition,
+    errors,
+)
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from transforms.errors import PreflightError
@@ -24,6 +31,10 @@ from transforms.kafka.kafka_python.common import (
 _Answer = TypeVar("_Answer")
 
 _MAX_MESSAGE_BYTES = "max.message.bytes"
+_CLEANUP_POLICY = "cleanup.policy"
+_TIMESTAMP_TYPE = "message.timestamp.type"
+_MAX_AHEAD_MS = "message.timestamp.after.max.ms"
+_TOPIC_SETTINGS = [_MAX_MESSAGE_BYTES, _CLEANUP_POLICY, _TIMESTAMP_TYPE, _MAX_AHEAD_MS]
 
 
 class KafkaPythonAdmin:
@@ -61,7 +72,7 @@ class KafkaPythonAdmin:
         if not described:
             return {}
         resources = [
-            ConfigResource(ConfigResourceType.TOPIC, topic["name"], [_MAX_MESSAGE_BYTES])
+            ConfigResource(ConfigResourceType.TOPIC, topic["name"], _TOPIC_SETTINGS)
             for topic in described
         ]
         configs = self._ask(
@@ -69,13 +80,16 @@ class KafkaPythonAdmin:
             lambda: self._admin.describe_configs(resources, config_filter="all"),
         )["topic"]
         return {
-            topic["name"]: TopicInfo(
+            topic["name"]: _topic_info(
                 topic["name"],
                 len(topic["partitions"]),
-                int(configs[topic["name"]][_MAX_MESSAGE_BYTES]["value"]),
+                {name: found["value"] for name, found in configs[topic["name"]].items()},
             )
             for topic in described
         }
+
+    def cluster_id(self) -> str:
+        return str(self._ask("describe cluster", self._admin.describe_cluster)["cluster_id"])
 
     def create_topic(self, name: str, partitions: int, replication: int) -> None:
         def create() -> None:
@@ -123,27 +137,41 @@ class KafkaPythonAdmin:
         return {(part.topic, part.partition): found.offset for part, found in answer.items()}
 
     def committed(self, group_id: str) -> dict[Partition, int]:
+        return {part: found.offset for part, found in self._committed(group_id).items()}
+
+    def committed_metadata(self, group_id: str) -> dict[Partition, str]:
+        return {part: found.metadata or "" for part, found in self._committed(group_id).items()}
+
+    def _committed(self, group_id: str) -> dict[Partition, OffsetAndMetadata]:
         answer = self._ask(
             f"read committed offsets of group {group_id}",
             lambda: self._admin.list_group_offsets(group_id),
         )
         return {
-            (part.topic, part.partition): found.offset
+            (part.topic, part.partition): found
             for part, found in answer[group_id].items()
             if found.offset >= 0
         }
 
-    def commit(self, group_id: str, offsets: Offsets) -> None:
+    def commit(
+        self, group_id: str, offsets: Offsets, metadata: Mapping[Partition, str] = {}
+    ) -> None:
         if not offsets:
             return
-        asked = new_offsets(offsets)
+        asked = {
+            part: found._replace(metadata=metadata.get((part.topic, part.partition), ""))
+            for part, found in new_offsets(offsets).items()
+        }
         what = f"set offsets of group {group_id}"
         answer = self._ask(what, lambda: self._admin.alter_group_offsets(group_id, asked))
         for part, error in answer.items():
             if error is errors.NoError:
                 continue
             hint = "; stop its members" if error is errors.UnknownMemberIdError else ""
-            raise PreflightError(f"{what}, {part.topic}/{part.partition}: {reason(error())}{hint}")
+            refusal = error()
+            raise PreflightError(
+                f"{what}, {part.topic}/{part.partition}: {reason(refusal)}{hint}"
+            ) from refusal
 
     def group_members(self, group_id: str) -> list[str]:
         answer = self._ask(
@@ -157,3 +185,16 @@ class KafkaPythonAdmin:
     def close(self) -> None:
         with contextlib.suppress(TimeoutError):
             within(CLOSE_TIMEOUT_S, self._admin.close)
+
+
+def _topic_info(name: str, partitions: int, settings: Mapping[str, str]) -> TopicInfo:
+    """Brokers before 3.6 limit no timestamp unless asked to, and do not know the setting."""
+    ahead_ms = int(settings.get(_MAX_AHEAD_MS, 2**63 - 1))
+    by_broker = settings[_TIMESTAMP_TYPE] == "LogAppendTime"
+    return TopicInfo(
+        name,
+        partitions,
+        int(settings[_MAX_MESSAGE_BYTES]),
+        "compact" in settings[_CLEANUP_POLICY],
+        None if by_broker else ahead_ms,
+    )

@@ -19,13 +19,7 @@ from transforms.kafka.client import (
     Partition,
     RebalanceListener,
 )
-from transforms.kafka.client_errors import (
-    no_beginning,
-    not_assigned,
-    offset_gap,
-    part_names,
-    undecodable_header,
-)
+from transforms.kafka.client_errors import no_beginning, not_assigned, offset_gap, part_names
 from transforms.kafka.client_rules import (
     CLOSE_TIMEOUT_S,
     FETCH_MAX_WAIT_MS,
@@ -43,6 +37,7 @@ from transforms.kafka.kafka_python.common import (
     timeout_ms,
 )
 from transforms.kafka.kafka_python.group import GroupPolling, Polled, take
+from transforms.kafka.kafka_python.header_names import read_all_names
 from transforms.records import KafkaRecord, TimestampType
 
 _log = logging.getLogger(__name__)
@@ -54,6 +49,7 @@ class KafkaPythonConsumer(AskingConsumer):
     """A `Consumer`; see there for what each method promises."""
 
     def __init__(self, cluster: KafkaConfig, config: ConsumerConfig) -> None:
+        read_all_names()
         consumer = connect(KafkaConsumer, _settings(cluster, config), SourceError)
         super().__init__(consumer, config.request_timeout_s)
         create_no_topics(self._consumer._cluster)
@@ -239,13 +235,10 @@ def _settings(cluster: KafkaConfig, config: ConsumerConfig) -> dict[str, Any]:
 
 def _unreadable(part: Partition, offset: int, error: Exception) -> SourceError:
     """What a batch that the library cannot read means for its partition."""
-    if "utf-8" in str(error):
-        broken = undecodable_header(part, offset)
-    else:
-        hint = ""
-        if isinstance(error, errors.UnsupportedCodecError):
-            hint = "; install the package of that compression, or use --kafka_client=librdkafka"
-        broken = SourceError(f"read {part_names([part])}@{offset}: {reason(error)}{hint}")
+    hint = ""
+    if isinstance(error, errors.UnsupportedCodecError):
+        hint = "; install the package of that compression, or use --kafka_client=librdkafka"
+    broken = SourceError(f"read {part_names([part])}@{offset}: {reason(error)}{hint}")
     broken.__cause__ = error
     return broken
 

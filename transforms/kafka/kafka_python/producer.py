@@ -13,7 +13,12 @@ from kafka.partitioner import StickyPartitioner
 
 from transforms.errors import DeliveryError, RefusedError, TransferError
 from transforms.kafka.client import Failure, KafkaConfig, ProducerConfig
-from transforms.kafka.client_errors import buffer_full, record_too_large, unconfirmed
+from transforms.kafka.client_errors import (
+    buffer_full,
+    record_too_large,
+    unconfirmed,
+    unwritable_name,
+)
 from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, within
 from transforms.kafka.flushing import FlushingProducer
 from transforms.kafka.kafka_python.common import (
@@ -135,11 +140,13 @@ class KafkaPythonProducer(FlushingProducer):
     def _failure(self, record: KafkaRecord, error: Exception) -> TransferError:
         if isinstance(error, _TOO_LARGE):
             return record_too_large(record, self._config.max_message_bytes)
+        if isinstance(error, UnicodeEncodeError):
+            return unwritable_name(record)
         null = next((name for name, value in record.headers if value is None), None)
         if isinstance(error, TypeError) and null is not None:
             return RefusedError(
                 f"produce {record.name}: header '{null}' is null, which kafka-python cannot write; "
-                "use --kafka_client=librdkafka"
+                "use --kafka_client=librdkafka, or set --dead_letter"
             )
         if isinstance(error, _REFUSALS):
             return RefusedError(f"produce {record.name}: {reason(error)}")

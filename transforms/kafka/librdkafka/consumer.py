@@ -18,13 +18,7 @@ from transforms.kafka.client import (
     Partition,
     RebalanceListener,
 )
-from transforms.kafka.client_errors import (
-    no_beginning,
-    not_assigned,
-    offset_gap,
-    part_names,
-    undecodable_header,
-)
+from transforms.kafka.client_errors import no_beginning, not_assigned, offset_gap, part_names
 from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, within
 from transforms.kafka.librdkafka import settings
 from transforms.kafka.librdkafka.asking import AskingConsumer
@@ -38,6 +32,7 @@ from transforms.kafka.librdkafka.common import (
 )
 from transforms.kafka.librdkafka.pattern import PatternWatch
 from transforms.kafka.librdkafka.places import Places
+from transforms.kafka.librdkafka.rereading import Rereader
 from transforms.records import KafkaRecord, TimestampType
 
 _SLICE_S = 0.05
@@ -74,6 +69,7 @@ class LibrdkafkaConsumer(AskingConsumer):
             {**settings.of_consumer(cluster, config), "error_cb": self._on_error},
         )
         super().__init__(consumer, config.request_timeout_s)
+        self._rereader = Rereader(cluster, config)
         self._metadata_interval_s = config.metadata_interval_ms / 1000
         self._listener: RebalanceListener | None = None
         self._watch: PatternWatch | None = None
@@ -154,7 +150,8 @@ class LibrdkafkaConsumer(AskingConsumer):
             left = deadline - time.monotonic()
             with self._turns.poll():
                 messages = self._take(max(0.0, min(left, _SLICE_S)), max_records)
-                records = self._records(messages)
+            records = self._records(messages)
+            with self._turns.poll():
                 self._work_out_lag(idle=not records)
             if not records:
                 self._raise_pending()
@@ -205,14 +202,16 @@ class LibrdkafkaConsumer(AskingConsumer):
                         None,
                     ),
                 )
-            except (SystemError, UnicodeDecodeError) as cause:
-                # `headers()` returns a broken list with an error set behind it, which Python
-                # notices at the latest in `new`.
-                failure = undecodable_header(message_partition(message), message.offset())
-                failure.__cause__ = cause
-                self._break(message, failure)
+            except (SystemError, UnicodeDecodeError):
+                # A header's name is not UTF-8: `headers()` returns a broken list with an error set
+                # behind it, which Python notices at the latest in `new`.
+                try:
+                    append(self._rereader.read(message))
+                except SourceError as failure:
+                    self._break(message, failure)
             else:
                 append(record)
+        self._rereader.close()
         return records
 
     def _on_event(self, message: Message, error: KafkaError) -> None:

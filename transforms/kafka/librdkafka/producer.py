@@ -11,7 +11,13 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from transforms.errors import DeliveryError, RefusedError, TransferError
 from transforms.kafka.client import Failure, KafkaConfig, ProducerConfig
-from transforms.kafka.client_errors import buffer_full, record_too_large, unconfirmed
+from transforms.kafka.client_errors import (
+    buffer_full,
+    record_too_large,
+    unconfirmed,
+    unwritable_name,
+    zero_byte_in_name,
+)
 from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, within
 from transforms.kafka.flushing import FlushingProducer
 from transforms.kafka.librdkafka import settings
@@ -58,6 +64,10 @@ class LibrdkafkaProducer(FlushingProducer):
             self._failures.append(Failure(record, _unwritable_timestamp(record)))
             return
         try:
+            for name, _ in headers:
+                if b"\0" in name.encode():  # without UTF-8 `produce` would crash, not raise
+                    self._failures.append(Failure(record, zero_byte_in_name(record)))
+                    return
             self._produce(
                 topic,
                 value,
@@ -68,6 +78,9 @@ class LibrdkafkaProducer(FlushingProducer):
                 timestamp_ms or 0,
                 list(headers) if headers else None,
             )
+        except UnicodeEncodeError:
+            self._failures.append(Failure(record, unwritable_name(record)))
+            return
         except BufferError:
             self._wait_for_room(record)
             self.produce(record)
@@ -131,5 +144,5 @@ class LibrdkafkaProducer(FlushingProducer):
 def _unwritable_timestamp(record: KafkaRecord) -> RefusedError:
     return RefusedError(
         f"produce {record.name}: librdkafka writes the present for timestamp 0; "
-        "use --kafka_client=kafka-python"
+        "use --kafka_client=kafka-python, or set --dead_letter"
     )

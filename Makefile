@@ -33,6 +33,10 @@ check: $(VENV)/.installed-dev ## format, lint, types, and that the documentation
 	$(BIN)/mypy
 	$(BIN)/python -m pipelines.docs --check
 
+.PHONY: bench
+bench: $(VENV)/.installed ## what the mapping costs, in microseconds a message
+	@$(BIN)/python -m benchmarks.mapping
+
 .PHONY: docs
 docs: $(VENV)/.installed ## writes the flag tables of README.md from pipelines/options.py
 	@$(BIN)/python -m pipelines.docs
@@ -56,7 +60,7 @@ requirements: build/uv/bin/uv ## pins the dependencies of setup.py anew
 .PHONY: clean
 clean: ## removes the virtual environment and whatever was built here
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find pipelines transforms tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find pipelines transforms tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "setup: no Python 3.10-3.13 on the PATH;" \

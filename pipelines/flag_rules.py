@@ -8,7 +8,8 @@ from typing import Any
 
 from pipelines import resource_names
 from pipelines.flag_values import SeekTo
-from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA, Pipeline, Runner
+from pipelines.flags import KAFKA_TO_PS, ONE_MACHINE_RUNNERS, PS_TO_KAFKA, Pipeline, Runner
+from transforms.dead_letters.places import Place
 from transforms.errors import UsageError
 
 _ENDS = {
@@ -96,10 +97,38 @@ def check(
             f"--commit_interval_s: {value['commit_interval_s']:g} is not below "
             f"--max_lease_s={value['max_lease_s']:g}; messages would come again before their ack"
         )
+    if value["attributes"] == "none" and value["returns"] == "drop" and "returns" in given:
+        raise UsageError(
+            "--returns: drop needs a marker, and --attributes=none carries none; use "
+            "--attributes=metadata or lossless"
+        )
+    _check_dead_letter(runner, value)
     topics = value["kafka_topics"]
     for topic, _ in value["start"].offsets or ():
         if topics and not resource_names.matches(topics, topic):
             raise UsageError(f"--start: topic {topic!r} of the file is not in --kafka_topics")
+
+
+def _check_dead_letter(runner: Runner, value: Mapping[str, Any]) -> None:
+    place: Place | None = value["dead_letter"]
+    if place is None:
+        return
+    busy = {
+        "kafka": resource_names.matches(value["kafka_topics"], place.name)
+        or place.name == value["kafka_topic"],
+        "pubsub": place.name == value["pubsub_topic"],
+        "files": False,
+    }
+    if busy[place.kind]:
+        raise UsageError(
+            f"--dead_letter: {place.name} is what the bridge reads or writes; give dead letters a "
+            "topic of their own"
+        )
+    if place.kind == "files" and "://" not in place.name and runner not in ONE_MACHINE_RUNNERS:
+        raise UsageError(
+            f"--dead_letter: {place.name} is a folder of each worker's own; use gs://, s3://, "
+            "kafka:// or pubsub://"
+        )
 
 
 def qualified(seek: SeekTo | None, subscription: str) -> SeekTo | None:

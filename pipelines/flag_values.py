@@ -18,6 +18,7 @@ from typing import Literal, TypeVar
 
 from pipelines import resource_names
 from transforms import limits
+from transforms.dead_letters.places import Place
 
 T = TypeVar("T")
 Parser = Callable[[str], T]
@@ -156,14 +157,34 @@ def one_of(*words: str) -> Parser[str]:
     return parse
 
 
-def attributes(text: str) -> str:
-    """Which attributes are written."""
-    if text == "lossless":
-        raise ValueError("'lossless' does not exist yet; use metadata or none")
-    return one_of("none", "metadata")(text)
-
-
 # ----------------------------------------------------------------------- Kafka and Pub/Sub
+def dead_letter_place(text: str) -> Place:
+    """`kafka://TOPIC`, `pubsub://projects/P/topics/T`, or a folder."""
+    return _place(text, resource_names.pubsub_resource("topics"))
+
+
+def redrive_source(text: str) -> Place:
+    """`kafka://TOPIC`, `pubsub://projects/P/subscriptions/S`, or a folder."""
+    return _place(text, resource_names.pubsub_resource("subscriptions"))
+
+
+def _place(text: str, pubsub_name: Parser[str]) -> Place:
+    scheme, colon, name = text.partition("://")
+    if scheme == "kafka" and colon:
+        return Place("kafka", resource_names.kafka_topic(name))
+    if scheme == "pubsub" and colon:
+        return Place("pubsub", pubsub_name(name))
+    if colon and scheme not in ("file", "gs", "s3"):
+        raise ValueError(
+            f"{text!r} is none of kafka://, pubsub://, file://, gs://, s3:// or a folder"
+        )
+    if any(character in text for character in "*?["):
+        raise ValueError(f"{text!r} has *, ? or [ in it; choose a folder without")
+    if colon and not name.strip("/"):
+        raise ValueError(f"{text!r} names no folder")
+    return Place("files", text_value(text).removeprefix("file://"))
+
+
 def topic_layout(text: str) -> TopicLayout:
     """`PARTITIONS:REPLICATION`."""
     match = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,4})", text)

@@ -8,6 +8,7 @@ from typing import Any
 from pipelines import runtime
 from pipelines.options import KAFKA_TO_PS, Options
 from pipelines.preflight import Facts
+from transforms import origins
 from transforms.convert import ToPubsub
 from transforms.kafka.client import ConsumerConfig
 from transforms.kafka.selection import KafkaSourceConfig
@@ -18,6 +19,20 @@ from transforms.registry import BridgeConfig
 
 _POLL_MARGIN_S = 60
 """A bundle may keep its consumer from polling for delivery timeout + commit interval; and this."""
+
+
+def policy(options: Options, facts: Facts) -> ToPubsubPolicy:
+    """How records are mapped."""
+    return ToPubsubPolicy(
+        Attributes(options.attributes),
+        options.ordering_key,
+        cluster_id=facts.cluster_id if options.drops_returns else "",
+    )
+
+
+def destination(options: Options) -> str:
+    """The origin (see `transforms.origins`) whose messages are returns; empty lets all pass."""
+    return origins.of_pubsub(options.pubsub_topic) if options.drops_returns else ""
 
 
 def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
@@ -38,11 +53,10 @@ def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
         assignment=options.assignment,
         shards=options.shards,
     )
-    policy = ToPubsubPolicy(Attributes(options.attributes), options.ordering_key)
     return (
         pipeline
         | "ReadFromKafka" >> ReadFromKafka(source)
-        | "ToPubsub" >> ToPubsub(bridge, policy)
+        | "ToPubsub" >> ToPubsub(bridge, policy(options, facts), destination(options))
         | "WriteToPubSub" >> WriteToPubSub(PubsubSinkConfig(bridge, options.pubsub_topic))
     )
 

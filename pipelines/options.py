@@ -32,6 +32,7 @@ from pipelines.flags import (
     choice,
     flag,
 )
+from transforms.dead_letters.places import Place
 from transforms.kafka import config
 from transforms.kafka.client import ClientName, KafkaConfig
 from transforms.kafka.clients import choose_client
@@ -139,13 +140,25 @@ class Options:
         metavar="PARTITIONS:REPLICATION",
     )
 
+    dead_letter: Place | None = flag(
+        None,
+        "Where messages go that can never be delivered, whole and with the reason: a Kafka topic, "
+        "a Pub/Sub topic, or a folder of Avro files; without it the first one ends the run with "
+        "an error that names it.",
+        group=ENDS,
+        parse=values.dead_letter_place,
+        metavar="kafka://T|pubsub://projects/P/topics/T|FOLDER|gs://...|s3://...",
+    )
+
     # -- mapping
-    attributes: Literal["none", "metadata"] = flag(
+    attributes: Literal["none", "metadata", "lossless"] = choice(
         "metadata",
-        "What travels beside the payload: nothing, or origin, key and headers.",
+        "What travels beside the payload: nothing; or origin, key and headers, as far as they fit; "
+        "or whatever is needed to rebuild the message exactly (docs/mapping.md).",
+        "none",
+        "metadata",
+        "lossless",
         group=MAPPING,
-        parse=values.attributes,
-        metavar="none|metadata",
     )
     ordering_key: Literal["none", "key", "partition"] = choice(
         "none",
@@ -173,6 +186,16 @@ class Options:
         "source",
         group=MAPPING,
         where=ONLY_PS_TO_KAFKA,
+    )
+
+    returns: Literal["drop", "pass"] = choice(
+        "drop",
+        "What becomes of a message that has been at the destination before: drop it and count it, "
+        "known by a marker to which each hop adds its origin; or pass it, and mark nothing.",
+        "drop",
+        "pass",
+        default_text="drop; pass with --attributes=none",
+        group=MAPPING,
     )
 
     # -- where to begin
@@ -403,6 +426,11 @@ class Options:
     client: ClientName
     client_reason: str
     properties: Mapping[str, str] = field(repr=False)
+
+    @property
+    def drops_returns(self) -> bool:
+        """Whether messages are marked, and those that come back dropped."""
+        return self.returns == "drop" and self.attributes != "none"
 
     @property
     def kafka(self) -> KafkaConfig:

@@ -8,6 +8,7 @@ from typing import Any
 from pipelines import runtime
 from pipelines.options import PS_TO_KAFKA, Options, Runner
 from pipelines.preflight import Facts
+from transforms import origins
 from transforms.convert import ToKafka
 from transforms.kafka.client import ProducerConfig
 from transforms.kafka.sink import KafkaSinkConfig, WriteToKafka
@@ -15,6 +16,25 @@ from transforms.mapping import Attributes, ToKafkaPolicy
 from transforms.pubsub.session import PubsubSourceConfig
 from transforms.pubsub.source import ReadFromPubSub
 from transforms.registry import BridgeConfig
+
+
+def policy(options: Options, facts: Facts) -> ToKafkaPolicy:
+    """How messages are mapped."""
+    return ToKafkaPolicy(
+        topic=options.kafka_topic,
+        attributes=Attributes(options.attributes),
+        key=options.key.kind,
+        key_attribute=options.key.name,
+        partition=options.partition,
+        origin=origins.of_pubsub(facts.pubsub_topic) if options.drops_returns else "",
+    )
+
+
+def destination(options: Options, facts: Facts) -> str:
+    """The origin (see `transforms.origins`) whose messages are returns; empty lets all pass."""
+    if not options.drops_returns:
+        return ""
+    return origins.of_kafka(facts.cluster_id, options.kafka_topic)
 
 
 def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
@@ -27,13 +47,6 @@ def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
         pull=options.pull,
         shards=options.shards,
     )
-    policy = ToKafkaPolicy(
-        topic=options.kafka_topic,
-        attributes=Attributes(options.attributes),
-        key=options.key.kind,
-        key_attribute=options.key.name,
-        partition=options.partition,
-    )
     sink = KafkaSinkConfig(
         bridge=bridge,
         kafka=options.kafka,
@@ -41,14 +54,15 @@ def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
             linger_ms=options.linger_ms,
             delivery_timeout_s=options.delivery_timeout_s,
             buffer_bytes=options.max_in_flight_bytes // 4,
-            max_message_bytes=facts.max_message_bytes,
+            max_message_bytes=facts.topic.max_message_bytes,
         ),
+        rules=facts.topic,
     )
     native = options.runner is Runner.DATAFLOW
     return (
         pipeline
         | "ReadFromPubSub" >> ReadFromPubSub(source, native)
-        | "ToKafka" >> ToKafka(bridge, policy)
+        | "ToKafka" >> ToKafka(bridge, policy(options, facts), destination(options, facts))
         | "WriteToKafka" >> WriteToKafka(sink)
     )
 

@@ -15,6 +15,7 @@ FIELDS = (
     "read",
     "delivered",
     "dead_lettered",
+    "returns_dropped",
     "redelivered",
     "redelivery_expected",
     "released",
@@ -70,7 +71,7 @@ def last_line(bridge: Bridge, pipeline: Pipeline, seconds: float) -> str:
         f"read {totals['read']:,}",
         f"delivered {delivered:,}",
     ]
-    for name in ("dead_lettered", "redelivered", "fields_dropped"):
+    for name in ("dead_lettered", "returns_dropped", "redelivered", "fields_dropped"):
         if totals[name]:
             figures.append(f"{name.replace('_', ' ')} {totals[name]:,}")
     return (
@@ -90,7 +91,8 @@ def _outcome(bridge: Bridge, pipeline: Pipeline) -> str:
     """What a drain did."""
     totals = bridge.counts.totals()
     done = "acknowledged" if pipeline == PS_TO_KAFKA else "committed"
-    unconfirmed = totals["read"] - totals["delivered"] - totals["dead_lettered"]
+    settled = totals["delivered"] + totals["dead_lettered"] + totals["returns_dropped"]
+    unconfirmed = totals["read"] - settled
     given_back = max(totals["released"], unconfirmed)
     if isinstance(bridge.failure, CommitError):
         return f"what could not be {done} comes again"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import signal
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -17,9 +16,12 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from pipelines import output, preflight, rounds
 from pipelines.options import Options, Pipeline, Runner, parse
 from pipelines.preflight import Facts
+from pipelines.stopping import graceful_stop
 from transforms import registry
-from transforms.control import Bounds, Control
+from transforms.control import Bounds
+from transforms.dead_letters.places import open_sink
 from transforms.errors import BridgeError, TransferError
+from transforms.kafka.client import ProducerConfig
 from transforms.registry import Bridge, BridgeConfig
 
 _log = logging.getLogger(__name__)
@@ -61,11 +63,11 @@ def run(options: Options, build: Build) -> int:
     facts = preflight.check(options)
     level = logging.DEBUG if options.client == "librdkafka" else logging.INFO
     _log.log(level, "%s carries Kafka's data: %s", options.client, options.client_reason)
-    config = bridge_config(options)
+    config = bridge_config(options, facts)
     if options.runner is Runner.DATAFLOW:
         return _submit(options, build, facts, config)
     bridge = registry.get(config)
-    with _graceful_stop(bridge.control), output.progress(bridge, options) as meter:
+    with graceful_stop(bridge.control, "draining"), output.progress(bridge, options) as meter:
         try:
             _transfer(options, build, facts, bridge)
         except Exception as error:
@@ -78,8 +80,20 @@ def run(options: Options, build: Build) -> int:
     return 0
 
 
-def bridge_config(options: Options) -> BridgeConfig:
+def bridge_config(options: Options, facts: Facts) -> BridgeConfig:
     """What sources and sinks of this run share."""
+    open_dead_letters = None
+    if options.dead_letter is not None:
+        open_dead_letters = partial(
+            open_sink,
+            options.dead_letter,
+            options.kafka,
+            ProducerConfig(
+                delivery_timeout_s=options.delivery_timeout_s,
+                max_message_bytes=facts.dead_letter_max_bytes,
+            ),
+            options.delivery_timeout_s,
+        )
     return BridgeConfig(
         bridge_id=uuid.uuid4().hex,
         bounds=Bounds(
@@ -90,6 +104,8 @@ def bridge_config(options: Options) -> BridgeConfig:
         delivery_timeout_s=options.delivery_timeout_s,
         revoke_timeout_s=options.revoke_timeout_s,
         max_in_flight_bytes=options.max_in_flight_bytes,
+        direction=options.pipeline,
+        open_dead_letters=open_dead_letters,
     )
 
 
@@ -132,26 +148,3 @@ def _fail(bridge: Bridge, error: Exception) -> None:
             if isinstance(error, BridgeError)
             else TransferError(f"run pipeline: {last_line[:300]}")
         )
-
-
-@contextlib.contextmanager
-def _graceful_stop(control: Control) -> Iterator[None]:
-    """SIGINT and SIGTERM stop reading and drain; a second one ends the process at once."""
-
-    def on_signal(number: int, _frame: Any) -> None:
-        name = signal.Signals(number).name
-        if control.stop_reason in ("SIGINT", "SIGTERM"):
-            output.write_now(f"second {name}: ending at once")
-            os._exit(128 + number)
-        output.write_now(f"{name}: draining; once more ends at once")
-        control.stop(name)
-
-    previous = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -1,14 +1,16 @@
-"""The mapping as Beam transforms: counts what is left out, names what cannot be mapped."""
+"""The mapping as Beam transforms: drops what returns, counts what is left out, and hands on what
+cannot be mapped to the dead letters."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
 
-from transforms import registry
+from transforms import origins, registry
 from transforms.errors import UnmappableError
 from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
 from transforms.records import KafkaRecord, PubsubRecord
@@ -18,46 +20,84 @@ _log = logging.getLogger(__name__)
 
 
 class ToPubsub(beam.PTransform):
-    """`PCollection[KafkaRecord]` to `PCollection[PubsubRecord]`, one for one, by `to_pubsub`."""
+    """`PCollection[KafkaRecord]` to `PCollection[PubsubRecord]` by `to_pubsub`.
 
-    def __init__(self, bridge: BridgeConfig, policy: ToPubsubPolicy) -> None:
+    Args:
+      destination: its origin (see `transforms.origins`): what has been there is dropped; empty lets
+        everything pass.
+    """
+
+    def __init__(self, bridge: BridgeConfig, policy: ToPubsubPolicy, destination: str = "") -> None:
         super().__init__()
-        self._fn = _MapFn(bridge, to_pubsub, policy)
+        mapping = partial(to_pubsub, policy=policy)
+        self._fn = _MapFn(bridge, mapping, _marker_of_record, destination)
 
     def expand(self, records: Any) -> Any:
         return records | "Map" >> beam.ParDo(self._fn).with_output_types(PubsubRecord)
 
 
 class ToKafka(beam.PTransform):
-    """`PCollection[PubsubRecord]` to `PCollection[KafkaRecord]`, one for one, by `to_kafka`."""
+    """`PCollection[PubsubRecord]` to `PCollection[KafkaRecord]` by `to_kafka`.
 
-    def __init__(self, bridge: BridgeConfig, policy: ToKafkaPolicy) -> None:
+    Args:
+      destination: as for `ToPubsub`.
+    """
+
+    def __init__(self, bridge: BridgeConfig, policy: ToKafkaPolicy, destination: str = "") -> None:
         super().__init__()
-        self._fn = _MapFn(bridge, to_kafka, policy)
+        mapping = partial(to_kafka, policy=policy)
+        self._fn = _MapFn(bridge, mapping, _marker_of_message, destination)
 
     def expand(self, messages: Any) -> Any:
         return messages | "Map" >> beam.ParDo(self._fn).with_output_types(KafkaRecord)
 
 
+def _marker_of_record(record: KafkaRecord) -> str:
+    return origins.in_headers(record.headers)
+
+
+def _marker_of_message(message: PubsubRecord) -> str:
+    return origins.in_attributes(message.attributes)
+
+
 class _MapFn(beam.DoFn):
-    def __init__(self, bridge: BridgeConfig, mapping: Callable[..., Any], policy: Any) -> None:
+    def __init__(
+        self,
+        bridge: BridgeConfig,
+        mapping: Callable[..., Any],
+        marker_of: Callable[[Any], str],
+        destination: str,
+    ) -> None:
         self._config = bridge
         self._mapping = mapping
-        self._policy = policy
+        self._marker_of = marker_of
+        self._destination = destination
 
     def setup(self) -> None:
         self._bridge = registry.get(self._config)
         self._dropped: list[str] = []
 
-    def process(self, element: Any) -> Iterator[Any]:
+    def process(self, element: Any) -> Sequence[Any]:
+        if self._destination and origins.names(self._marker_of(element), self._destination):
+            self._drop_return(element)
+            return ()
         try:
-            mapped = self._mapping(element, self._policy, self._dropped)
+            mapped = self._mapping(element, dropped=self._dropped)
         except UnmappableError as error:
-            self._bridge.fail(error)
-            raise
+            self._bridge.give_up(element, error, "map")
+            return ()
         if self._dropped:
             self._count_dropped(element)
-        yield mapped
+        return (mapped,)
+
+    def _drop_return(self, element: Any) -> None:
+        self._bridge.counts.add("returns_dropped")
+        if self._bridge.first_seen(["returns"]):
+            _log.warning(
+                "%s: dropped, since it has been at the destination before (said once, counted as "
+                "returns_dropped; --returns=pass lets such messages through)",
+                element.name,
+            )
 
     def _count_dropped(self, element: Any) -> None:
         self._bridge.counts.add("fields_dropped", len(self._dropped))

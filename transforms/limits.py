@@ -41,5 +41,12 @@ PUBSUB_MAX_ACK_DEADLINE_S = 600
 KAFKA_MAX_PARTITION = 2**31 - 1
 """Highest number of a partition, an int32 of the protocol [kafka]."""
 
+KAFKA_DEFAULT_MAX_OFFSET_METADATA_BYTES = 4_096
+"""A broker's `offset.metadata.max.bytes`, of the text beside a committed offset, where nothing else
+is set [kafka]."""
+
 KAFKA_DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 """A topic's `max.message.bytes` where nothing else is set [kafka]."""
+
+PUBSUB_MAX_ORDERING_KEY_BYTES_PER_S = 1_000_000
+"""Bytes that can be published with one ordering key in a second [quotas]."""

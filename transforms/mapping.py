@@ -1,33 +1,37 @@
 """Kafka record <-> Pub/Sub message: pure functions, one record at a time.
 
-Names are those of Google's Kafka connector: attributes `kafka.topic`, `kafka.partition`,
-`kafka.offset`, `kafka.timestamp` (milliseconds since the epoch, as text) and `key`; headers
-`pubsub.messageId`, `pubsub.publishTime` (milliseconds since the epoch, as text) and
-`pubsub.orderingKey`. The payload is never touched.
+The payload is never touched. `transforms.attributes` has the names, `transforms.lossless` the form
+of whole records, `transforms.origins` the marker of loop safety.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from transforms import limits
+from transforms import limits, lossless, origins
+from transforms.attributes import (
+    CUT,
+    KEY,
+    MESSAGE_ID,
+    OFFSET,
+    ORDERING_KEY,
+    ORIGINS,
+    OWN_HEADERS,
+    PARTITION,
+    PUBLISH_TIME,
+    TIMESTAMP,
+    TOPIC,
+    plain_headers,
+    repeated_names,
+    size_bytes,
+    unfit_name,
+    unfit_value,
+)
 from transforms.errors import UnmappableError
-from transforms.records import Headers, KafkaRecord, PubsubRecord
-
-KEY = "key"
-TOPIC = "kafka.topic"
-PARTITION = "kafka.partition"
-OFFSET = "kafka.offset"
-TIMESTAMP = "kafka.timestamp"
-KAFKA_ATTRIBUTES = frozenset({KEY, TOPIC, PARTITION, OFFSET, TIMESTAMP})
-
-MESSAGE_ID = "pubsub.messageId"
-PUBLISH_TIME = "pubsub.publishTime"
-ORDERING_KEY = "pubsub.orderingKey"
-PUBSUB_HEADERS = frozenset({MESSAGE_ID, PUBLISH_TIME, ORDERING_KEY})
+from transforms.records import KafkaRecord, PubsubRecord
 
 
 class Attributes(Enum):
@@ -35,6 +39,7 @@ class Attributes(Enum):
 
     NONE = "none"
     METADATA = "metadata"
+    LOSSLESS = "lossless"
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,14 @@ class ToPubsubPolicy:
 
     Attributes:
       attributes: what travels beside the payload.
-      ordering_key: taken from the record's key, from its `topic/partition`, or none.
+      ordering_key: taken from the record's key, from its `topic/partition`, or none; a message
+        that was packed into a record has its own.
+      cluster_id: of the source, for the marker of loop safety; without it no hop is marked.
     """
 
     attributes: Attributes = Attributes.METADATA
     ordering_key: Literal["none", "key", "partition"] = "none"
+    cluster_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,11 @@ class ToKafkaPolicy:
     Attributes:
       topic: the destination topic.
       attributes: what travels beside the payload.
-      key: where the key comes from. `auto`: what the `key` attribute says (with METADATA), else
-        the ordering key if there is one.
+      key: where the key comes from. `auto`: what the `key` attribute says (unless with NONE), else
+        the ordering key if there is one. A record that was packed into a message has its own.
       key_attribute: the attribute's name for `key="attribute"`.
       partition: chosen by the key, or the number in the `kafka.partition` attribute.
+      origin: of the source's topic, for the marker of loop safety; without it no hop is marked.
     """
 
     topic: str
@@ -68,6 +77,7 @@ class ToKafkaPolicy:
     key: Literal["auto", "none", "ordering_key", "attribute"] = "auto"
     key_attribute: str = ""
     partition: Literal["key", "source"] = "key"
+    origin: str = ""
 
 
 def to_pubsub(
@@ -75,11 +85,13 @@ def to_pubsub(
 ) -> PubsubRecord:
     """Maps one Kafka record to one Pub/Sub message; the payload is not touched.
 
+    The inverse of `to_kafka` when `policy.attributes` is LOSSLESS.
+
     Args:
       record: value of 0..10_000_000 bytes, or None for a tombstone; headers as an ordered tuple of
         (str, bytes | None), names may repeat.
       policy: which attributes to write, and what the ordering key is.
-      dropped: takes, for each field that does not fit an attribute, what becomes of it and why.
+      dropped: takes, for each field that is left out with METADATA, what becomes of it and why.
     Returns:
       A message of at most 100 attributes; names <= 256 bytes, values <= 1024 bytes, all UTF-8.
     Raises:
@@ -87,37 +99,34 @@ def to_pubsub(
     Source: https://cloud.google.com/pubsub/quotas#resource_limits
     """
     attributes: dict[str, str] = {}
-    if policy.attributes is Attributes.METADATA:
-        attributes = {
-            TOPIC: record.topic,
-            PARTITION: str(record.partition),
-            OFFSET: str(record.offset),
-        }
-        if record.timestamp_ms is not None:
-            attributes[TIMESTAMP] = str(record.timestamp_ms)
-        if record.key is not None:
-            unfit = _unfit_value(record.key)
-            if not unfit:
-                attributes[KEY] = record.key.decode()
-            elif dropped is not None:
-                dropped.append(f"the key is left out: {unfit}")
-        if record.value is None and dropped is not None:
-            dropped.append("the null value is carried as an empty one")
-        if record.headers:
-            _add_headers(attributes, record.headers, dropped)
+    if policy.attributes is Attributes.LOSSLESS:
+        packed = lossless.message_in(record)
+        if packed is not None:
+            return PubsubRecord(packed.data, packed.attributes, packed.ordering_key, origin=record)
+        attributes = lossless.pack_record(record)
+    elif policy.attributes is Attributes.METADATA:
+        attributes = _metadata(record, dropped)
     elif not record.value:
         raise UnmappableError(
             f"map {record.name}: the value is {'null' if record.value is None else 'empty'}, and "
-            "Pub/Sub refuses a message without data and attributes; use --attributes=metadata"
+            "Pub/Sub refuses a message without data and attributes; use --attributes=metadata, or "
+            "set --dead_letter"
         )
+    if attributes:
+        marker = origins.in_headers(record.headers)
+        if policy.cluster_id:
+            marker = origins.extended(marker, origins.of_kafka(policy.cluster_id, record.topic))
+        if marker:
+            attributes[ORIGINS] = marker
     message = PubsubRecord(
         record.value or b"", attributes, _ordering_key(record, policy), origin=record
     )
-    size_bytes = pubsub_size_bytes(message)
-    if size_bytes > limits.PUBSUB_MAX_MESSAGE_BYTES:
+    message_bytes = size_bytes(message)
+    if message_bytes > limits.PUBSUB_MAX_MESSAGE_BYTES:
         raise UnmappableError(
-            f"map {record.name}: the message is {size_bytes} bytes, Pub/Sub's limit is "
-            f"{limits.PUBSUB_MAX_MESSAGE_BYTES}; make it smaller at its source"
+            f"map {record.name}: the message is {message_bytes} bytes, Pub/Sub's limit is "
+            f"{limits.PUBSUB_MAX_MESSAGE_BYTES}; set --dead_letter, or make it smaller at its "
+            "source"
         )
     return message
 
@@ -127,95 +136,117 @@ def to_kafka(
 ) -> KafkaRecord:
     """Maps one Pub/Sub message to one Kafka record; the payload is not touched.
 
+    The inverse of `to_pubsub` when `policy.attributes` is LOSSLESS.
+
     Args:
       message: data of 0..10_000_000 bytes, at most 100 attributes.
       policy: the topic, which headers to write, where key and partition come from.
-      dropped: takes, for each attribute that a header of ours has the name of, a line that says so.
+      dropped: takes, for each attribute that is left out, a line that says so.
     Returns:
-      A record for `policy.topic` with the message's publish time as its timestamp; no offset.
+      A record for `policy.topic`, without an offset; unless it is one that was packed into the
+      message, its timestamp is the message's publish time.
     Raises:
       UnmappableError: `policy.partition` is `source` and the message does not say one.
     """
-    attributes = message.attributes
-    with_metadata = policy.attributes is Attributes.METADATA
+    partition = _partition(message) if policy.partition == "source" else None
     headers: list[tuple[str, bytes | None]] = []
-    if with_metadata:
-        key_carrier = KEY if policy.key == "auto" else None
-        for name, value in attributes.items():
-            if name in PUBSUB_HEADERS:
-                if dropped is not None:
-                    dropped.append(f"attribute {name} is left out: the bridge's own header")
-            elif name != key_carrier:
-                headers.append((name, value.encode()))
-        headers.append((MESSAGE_ID, message.message_id.encode()))
-        if message.publish_time_ms is not None:
-            headers.append((PUBLISH_TIME, str(message.publish_time_ms).encode()))
-        if message.ordering_key:
-            headers.append((ORDERING_KEY, message.ordering_key.encode()))
+    if policy.attributes is Attributes.LOSSLESS:
+        packed = lossless.record_in(message)
+        if packed is not None:
+            return KafkaRecord(policy.topic, partition, None, *packed[3:8], origin=message)
+        headers = lossless.pack_message(message)
+    elif policy.attributes is Attributes.METADATA:
+        headers = _headers(message, policy, dropped)
+    if headers and (policy.origin or ORIGINS in message.attributes):
+        marker = origins.in_attributes(message.attributes)
+        if policy.origin:
+            marker = origins.extended(marker, policy.origin)
+        if marker:
+            headers.insert(-1, (ORIGINS, marker.encode()))
     return KafkaRecord(
         policy.topic,
-        _partition(message) if policy.partition == "source" else None,
+        partition,
         None,
         message.publish_time_ms,
-        key=_kafka_key(message, policy, with_metadata),
+        key=_kafka_key(message, policy),
         value=message.data,
         headers=tuple(headers),
         origin=message,
     )
 
 
-def pubsub_size_bytes(message: PubsubRecord) -> int:
-    """Bytes that a message counts against Pub/Sub's limit: data, attributes, ordering key."""
-    size = len(message.data) + len(message.ordering_key.encode())
-    for name, value in message.attributes.items():
-        size += len(name.encode()) + len(value.encode())
-    return size
+# -- with metadata ---------------------------------------------------------------------------------
 
 
-def _add_headers(attributes: dict[str, str], headers: Headers, dropped: list[str] | None) -> None:
-    """Headers that fit become attributes of the same name, up to Pub/Sub's number of them."""
-    repeats = Counter(name for name, _ in headers)
-    for name, value in headers:
-        unfit = _unfit_name(name, repeats[name]) or _unfit_value(value)
-        if len(attributes) >= limits.PUBSUB_MAX_ATTRIBUTES and not unfit:
+def _metadata(record: KafkaRecord, dropped: list[str] | None) -> dict[str, str]:
+    """Where a record comes from, its key, and the headers that fit, up to 100 attributes; one is
+    kept free for the marker of loop safety."""
+    attributes = {
+        TOPIC: record.topic,
+        PARTITION: str(record.partition),
+        OFFSET: str(record.offset),
+    }
+    if record.timestamp_ms is not None:
+        attributes[TIMESTAMP] = str(record.timestamp_ms)
+    if record.key is not None:
+        unfit = unfit_value(record.key)
+        if not unfit:
+            attributes[KEY] = record.key.decode()
+        elif dropped is not None:
+            dropped.append(f"the key is left out: {unfit}")
+    if record.value is None and dropped is not None:
+        dropped.append("the null value is carried as an empty one")
+    if record.headers:
+        plain = plain_headers(record.headers)
+        room = limits.PUBSUB_MAX_ATTRIBUTES - len(attributes) - 1
+        if len(plain) < len(record.headers) and dropped is not None:
+            dropped += _left_out(record, plain)
+        while len(plain) > room:
+            plain.popitem()
             if dropped is not None:
                 dropped.append(
                     f"a header is left out: beyond {limits.PUBSUB_MAX_ATTRIBUTES} attributes"
                 )
-        elif unfit or value is None:
-            if dropped is not None:
-                dropped.append(f"header {name[:80]!r} is left out: {unfit}")
-        else:
-            attributes[name] = value.decode()
+        attributes |= plain
+    return attributes
 
 
-def _unfit_name(name: str, occurrences: int) -> str:
-    """Why a header's name cannot be an attribute's; empty if it can."""
-    size_bytes = len(name.encode())
-    if occurrences > 1:
-        return "its name is repeated"
-    if name in KAFKA_ATTRIBUTES:
-        return "its name is the bridge's own"
-    if name.startswith(limits.PUBSUB_RESERVED_ATTRIBUTE_PREFIX):
-        return "its name is reserved by Pub/Sub"
-    if not size_bytes:
-        return "its name is empty"
-    if size_bytes > limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES:
-        return f"its name is {size_bytes} bytes, limit {limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES}"
-    return ""
+def _left_out(record: KafkaRecord, plain: Mapping[str, str]) -> list[str]:
+    """For each header that fits no attribute, why; but for the marker, which is carried on."""
+    repeated = repeated_names(record.headers)
+    return [
+        f"header {name[:80]!r} is left out: "
+        + (unfit_name(name) or ("its name is repeated" if name in repeated else unfit_value(value)))
+        for name, value in record.headers
+        if name not in plain and not (name == ORIGINS and origins.in_headers(((name, value),)))
+    ]
 
 
-def _unfit_value(value: bytes | None) -> str:
-    """Why bytes cannot be an attribute's value; empty if they can."""
-    if value is None:
-        return "it is null"
-    if len(value) > limits.PUBSUB_MAX_ATTRIBUTE_VALUE_BYTES:
-        return f"it is {len(value)} bytes, limit {limits.PUBSUB_MAX_ATTRIBUTE_VALUE_BYTES}"
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return "it is not UTF-8"
-    return ""
+def _headers(
+    message: PubsubRecord, policy: ToKafkaPolicy, dropped: list[str] | None
+) -> list[tuple[str, bytes | None]]:
+    """Attributes under their names, then where the message comes from."""
+    headers: list[tuple[str, bytes | None]] = []
+    key_carrier = KEY if policy.key == "auto" else None
+    for name, value in message.attributes.items():
+        if name in OWN_HEADERS or CUT in name:
+            is_marker = name == ORIGINS and origins.in_attributes({name: value})
+            if dropped is not None and not is_marker:
+                why = (
+                    "the bridge's own header" if name in OWN_HEADERS else "a zero byte in its name"
+                )
+                dropped.append(f"attribute {name[:80]!r} is left out: {why}")
+        elif name != key_carrier:
+            headers.append((name, value.encode()))
+    headers.append((MESSAGE_ID, message.message_id.encode()))
+    if message.publish_time_ms is not None:
+        headers.append((PUBLISH_TIME, str(message.publish_time_ms).encode()))
+    if message.ordering_key:
+        headers.append((ORDERING_KEY, message.ordering_key.encode()))
+    return headers
+
+
+# -- keys ------------------------------------------------------------------------------------------
 
 
 def _ordering_key(record: KafkaRecord, policy: ToPubsubPolicy) -> str:
@@ -227,19 +258,21 @@ def _ordering_key(record: KafkaRecord, policy: ToPubsubPolicy) -> str:
     if len(key) > limits.PUBSUB_MAX_ORDERING_KEY_BYTES:
         raise UnmappableError(
             f"map {record.name}: the key is {len(key)} bytes, an ordering key's limit is "
-            f"{limits.PUBSUB_MAX_ORDERING_KEY_BYTES}; use --ordering_key=partition or none"
+            f"{limits.PUBSUB_MAX_ORDERING_KEY_BYTES}; use --ordering_key=partition or none, or "
+            "set --dead_letter"
         )
     try:
         return key.decode()
     except UnicodeDecodeError:
         raise UnmappableError(
             f"map {record.name}: the key is not UTF-8, and an ordering key has to be; "
-            "use --ordering_key=partition or none"
+            "use --ordering_key=partition or none, or set --dead_letter"
         ) from None
 
 
-def _kafka_key(message: PubsubRecord, policy: ToKafkaPolicy, with_metadata: bool) -> bytes | None:
+def _kafka_key(message: PubsubRecord, policy: ToKafkaPolicy) -> bytes | None:
     key: str | None = None
+    with_metadata = policy.attributes is not Attributes.NONE
     if policy.key == "attribute":
         key = message.attributes.get(policy.key_attribute)
     elif policy.key == "auto":
@@ -257,6 +290,6 @@ def _partition(message: PubsubRecord) -> int:
         found = "is missing" if text is None else "is no partition's number"
         raise UnmappableError(
             f"map {message.name}: --partition=source, but attribute {PARTITION} {found}; "
-            "use --partition=key"
+            "use --partition=key, or set --dead_letter"
         )
     return int(text)

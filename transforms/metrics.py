@@ -18,6 +18,7 @@ COUNTERS = {
     "read": "messages claimed from the source, redeliveries included",
     "delivered": "messages confirmed by the destination",
     "dead_lettered": "messages written to the dead-letter destination",
+    "returns_dropped": "messages dropped because they had been at the destination before",
     "redelivered": "messages read again after they had been read before by this process",
     "redelivery_expected": "acks sent after their lease had run out: expect a duplicate",
     "released": "messages read and given back: not committed or acked by this process",

@@ -32,7 +32,7 @@ class _KafkaFields(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
-    origin: PubsubRecord | None
+    origin: KafkaRecord | PubsubRecord | None
 
 
 class _PubsubFields(NamedTuple):
@@ -41,7 +41,7 @@ class _PubsubFields(NamedTuple):
     ordering_key: str
     message_id: str
     publish_time_ms: int | None
-    origin: KafkaRecord | None
+    origin: KafkaRecord | PubsubRecord | None
 
 
 class KafkaRecord(_KafkaFields):
@@ -56,7 +56,7 @@ class KafkaRecord(_KafkaFields):
       key: bytes of any content, or None.
       value: the payload, or None for a tombstone.
       headers: `((name, value or None), ...)`.
-      origin: the message that this record was mapped from; not part of equality.
+      origin: what this record was made from, a message as a rule; not part of equality.
     """
 
     __slots__ = ()
@@ -71,7 +71,7 @@ class KafkaRecord(_KafkaFields):
         key: bytes | None = None,
         value: bytes | None = None,
         headers: Headers = (),
-        origin: PubsubRecord | None = None,
+        origin: KafkaRecord | PubsubRecord | None = None,
     ) -> KafkaRecord:
         return tuple.__new__(
             cls,
@@ -120,7 +120,7 @@ class PubsubRecord(_PubsubFields):
       ordering_key: empty where there is none.
       message_id: the service's id; empty in a message to be published.
       publish_time_ms: milliseconds since the epoch; None in a message to be published.
-      origin: the Kafka record that this message was mapped from; not part of equality.
+      origin: what this message was made from, a record as a rule; not part of equality.
     """
 
     __slots__ = ()
@@ -132,7 +132,7 @@ class PubsubRecord(_PubsubFields):
         ordering_key: str = "",
         message_id: str = "",
         publish_time_ms: int | None = None,
-        origin: KafkaRecord | None = None,
+        origin: KafkaRecord | PubsubRecord | None = None,
     ) -> PubsubRecord:
         return tuple.__new__(
             cls,

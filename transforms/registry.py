@@ -18,8 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from transforms.control import Bounds, Control
-from transforms.errors import BridgeError, TransferError
+from transforms.dead_letters.letter import Direction, Stage
+from transforms.dead_letters.pending import OpenSink, PendingLetters
+from transforms.errors import BridgeError, PoisonError, TransferError
 from transforms.metrics import Counts
+from transforms.records import KafkaRecord, PubsubRecord
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +39,9 @@ class BridgeConfig:
       delivery_timeout_s: a write that is not confirmed after this has failed.
       revoke_timeout_s: how long sinks may flush while partitions are being revoked.
       max_in_flight_bytes: messages in memory, read and not yet confirmed.
+      direction: the pipeline, as dead letters name it.
+      open_dead_letters: opens the place for messages that can never be delivered; without one they
+        are errors that end the run.
     """
 
     bridge_id: str
@@ -45,6 +51,8 @@ class BridgeConfig:
     delivery_timeout_s: float = 300.0
     revoke_timeout_s: float = 10.0
     max_in_flight_bytes: int = 200_000_000
+    direction: Direction = "kafka_to_ps"
+    open_dead_letters: OpenSink | None = None
 
 
 class Session(Protocol):
@@ -93,6 +101,11 @@ class Bridge:
         self.failure: BridgeError | None = None
         self.first_offsets: dict[tuple[str, int], int] = {}
         self.last_offsets: dict[tuple[str, int], int] = {}
+        self._dead_letters: PendingLetters | None = None
+        if config.open_dead_letters is not None:
+            self._dead_letters = PendingLetters(
+                config.open_dead_letters, config.direction, self.counts, config.delivery_timeout_s
+            )
         self._warned: set[str] = set()
         self._lock = threading.RLock()
         self._sessions: dict[Hashable, Any] = {}
@@ -139,10 +152,41 @@ class Bridge:
         try:
             for writer in writers:
                 writer.flush(max(0.0, deadline - time.monotonic()))
+            self.flush_dead_letters(max(0.0, deadline - time.monotonic()))
         except TransferError as error:
             _log.warning("flush before giving partitions away: %s", error)
             return False
         return True
+
+    def give_up(
+        self,
+        original: KafkaRecord | PubsubRecord,
+        error: PoisonError,
+        stage: Stage,
+        attempts: int = 1,
+    ) -> None:
+        """Makes a dead letter of a message that can never be delivered; from any thread.
+
+        Raises:
+          PoisonError: this error, where there is no place for dead letters.
+          TransferError: that place could not be written to.
+        """
+        if self._dead_letters is None:
+            self.fail(error)
+            raise error
+        if self.first_seen([f"{stage} {type(error).__name__}"]):
+            _log.warning("dead letter: %s (said once for its kind, counted)", error)
+        with self.failing():
+            self._dead_letters.add(original, error, stage, attempts)
+
+    def flush_dead_letters(self, timeout_s: float) -> None:
+        """Returns when all messages that were given up are safe.
+
+        Raises:
+          TransferError: the place for dead letters did not confirm them.
+        """
+        if self._dead_letters is not None:
+            self._dead_letters.flush(timeout_s)
 
     def first_seen(self, lines: Iterable[str]) -> list[str]:
         """Those that were not asked about before, so that each is said once; at most 100."""
@@ -180,6 +224,8 @@ class Bridge:
                 self.fail(error)
         for writer in writers:
             writer.close()
+        if self._dead_letters is not None:
+            self._dead_letters.close()
 
 
 _bridges: dict[str, Bridge] = {}

@@ -9,21 +9,22 @@ import apache_beam as beam
 
 from transforms import registry
 from transforms.errors import TransferError
-from transforms.metrics import Counts
-from transforms.registry import BridgeConfig
+from transforms.registry import Bridge, BridgeConfig
 
 
 class WriteFn(beam.DoFn):
-    """Hands each element to `writer.write`; a bundle ends when the writer has confirmed all.
+    """Hands each element to `writer.write`; a bundle ends when the writer has confirmed all, and
+    every dead letter is safe.
 
     Args:
       bridge: which bridge's writers are used.
       key: what a writer is kept under between bundles and rounds.
-      open_writer: makes a writer (`registry.Writer` with a `write`) that counts what it confirms.
+      open_writer: makes a writer (`registry.Writer` with a `write`) that counts what it confirms,
+        and gives up what can never be.
     """
 
     def __init__(
-        self, bridge: BridgeConfig, key: Hashable, open_writer: Callable[[Counts], Any]
+        self, bridge: BridgeConfig, key: Hashable, open_writer: Callable[[Bridge], Any]
     ) -> None:
         self._config = bridge
         self._key = key
@@ -37,7 +38,7 @@ class WriteFn(beam.DoFn):
         if self._writer is None:
             with self._bridge.failing():
                 self._writer = self._bridge.borrow_writer(
-                    self._key, lambda: self._open_writer(self._bridge.counts)
+                    self._key, lambda: self._open_writer(self._bridge)
                 )
             self._write = self._writer.write
 
@@ -53,6 +54,7 @@ class WriteFn(beam.DoFn):
             # The client itself gives up after delivery_timeout_s; waiting a little longer lets its
             # reason be the one that is told.
             self._writer.flush(self._config.delivery_timeout_s + 5)
+            self._bridge.flush_dead_letters(self._config.delivery_timeout_s)
         self._bridge.counts.publish()
 
     def teardown(self) -> None:

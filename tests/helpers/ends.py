@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from google.cloud import pubsub_v1
 from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from transforms.kafka.client import (
     ConsumerConfig,
@@ -49,14 +51,26 @@ class Kafka:
             self.config, ProducerConfig(max_message_bytes=11_000_000, buffer_bytes=200_000_000)
         )
 
-    def create(self, topic: str, partitions: int = 1) -> str:
-        self.admin.create_topic(topic, partitions, 1)
+    def create(self, topic: str, partitions: int = 1, **configs: str) -> str:
+        """Makes a topic; `max_message_bytes="2000"` sets `max.message.bytes`."""
+        settings = {name.replace("_", "."): value for name, value in configs.items()}
+        spec = {"num_partitions": partitions, "replication_factor": 1, "configs": settings}
+        with closing(self._raw_admin()) as admin:
+            admin.create_topics({topic: spec}, wait_for_metadata=True)
         return topic
 
+    def configure(self, topic: str, **configs: str) -> None:
+        """Changes settings of a topic."""
+        settings = {name.replace("_", "."): value for name, value in configs.items()}
+        with closing(self._raw_admin()) as admin:
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, settings)])
+
     def add_partitions(self, topic: str, partitions: int) -> None:
-        admin = KafkaAdminClient(bootstrap_servers=self.config.bootstrap_servers)
-        admin.create_partitions({topic: partitions})
-        admin.close()
+        with closing(self._raw_admin()) as admin:
+            admin.create_partitions({topic: partitions})
+
+    def _raw_admin(self) -> KafkaAdminClient:
+        return KafkaAdminClient(bootstrap_servers=self.config.bootstrap_servers)
 
     def send(self, records: Iterable[KafkaRecord]) -> None:
         for record in records:

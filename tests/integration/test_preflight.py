@@ -80,7 +80,7 @@ EMULATOR = "{emulator}"
         (f"{PS} --max_mesages=5", EMULATOR, "--max_messages"),
         (f"{PS} --no_such_flag=5", EMULATOR, "--no_such_flag"),
         (f"{PS} --max_messages=0", EMULATOR, "--max_messages"),
-        (f"{PS} --attributes=lossless", EMULATOR, "--attributes"),
+        (f"{PS} --attributes=whole", EMULATOR, "--attributes"),
         ("ps_to_kafka --subscription={subscription}", EMULATOR, "--kafka_topic"),
         ("kafka_to_ps --pubsub_topic={topic}", EMULATOR, "--group_id"),
     ],

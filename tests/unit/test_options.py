@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pipelines import flag_values
 from pipelines.flag_values import KeySource, SeekTo, StartAt, TopicLayout
 from pipelines.options import FLAGS, KAFKA_TO_PS, PS_TO_KAFKA, Options, Pipeline, Runner, parse
+from transforms.dead_letters.places import Place
 from transforms.errors import UsageError
 
 ENDS: dict[Pipeline, list[str]] = {
@@ -126,8 +127,15 @@ def test_a_value_becomes(pipeline: Pipeline, argument: str, field: str, value: A
         (PS, "--seek=timestamp=2026-02-30T00:00:00Z", "not a time that exists"),
         (PS, "--seek=timestamp=1969-12-31T23:59:59Z", "before 1970"),
         (PS, "--seek=yesterday", "now, timestamp=RFC3339, snapshot=NAME"),
-        (PS, "--attributes=lossless", "does not exist yet"),
-        (PS, "--attributes=all", "none, metadata"),
+        (PS, "--attributes=whole", "is not one of none, metadata, lossless"),
+        (PS, "--dead_letter=", "empty"),
+        (PS, "--dead_letter=http://x/y", "kafka://, pubsub://"),
+        (PS, "--dead_letter=kafka://a/b", "not a Kafka topic name"),
+        (PS, "--dead_letter=pubsub://alerts", "projects/PROJECT/topics/NAME"),
+        (PS, "--dead_letter=pubsub://projects/p/subscriptions/sss", "projects/PROJECT/topics/NAME"),
+        (PS, "--dead_letter=gs://", "names no folder"),
+        (PS, "--dead_letter=dead*", "choose a folder without"),
+        (PS, "--returns=keep", "drop, pass"),
         (PS, "--pull=push", "unary, streaming"),
         (PS, "--runner=SparkleRunner", "DirectRunner"),
         (PS, "--kafka_config=secret-without-key", "KEY=VALUE"),
@@ -192,6 +200,46 @@ def test_an_offsets_file_is_checked(tmp_path: Path, content: Any, good: bool) ->
         assert "--start" in error(KP, argument)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("kafka://alerts-dead", Place("kafka", "alerts-dead")),
+        ("pubsub://projects/p/topics/dead", Place("pubsub", "projects/p/topics/dead")),
+        ("/var/dead", Place("files", "/var/dead")),
+        ("dead", Place("files", "dead")),
+        ("file:///var/dead", Place("files", "/var/dead")),
+        ("gs://bucket/dead", Place("files", "gs://bucket/dead")),
+        ("s3://bucket/dead", Place("files", "s3://bucket/dead")),
+    ],
+)
+def test_a_place_for_dead_letters_is_a_topic_or_a_folder(text: str, place: Place) -> None:
+    assert options(PS, f"--dead_letter={text}").dead_letter == place
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "arguments", "says"),
+    [
+        (PS, ["--dead_letter=kafka://{kafka_topic}"], "a topic of their own"),
+        (KP, ["--dead_letter=kafka://{kafka_topics[0]}"], "a topic of their own"),
+        (KP, ["--kafka_topics=^al", "--dead_letter=kafka://alerts-dead"], "a topic of their own"),
+        (KP, ["--dead_letter=pubsub://{pubsub_topic}"], "a topic of their own"),
+        (KP, ["--runner=FlinkRunner", "--dead_letter=/var/dead"], "each worker's own"),
+        (PS, ["--returns=drop", "--attributes=none"], "--attributes=metadata or lossless"),
+    ],
+)
+def test_a_place_for_dead_letters_and_loop_safety_must_be_possible(
+    pipeline: Pipeline, arguments: list[str], says: str
+) -> None:
+    given = vars(options(pipeline))
+    assert says in error(pipeline, *(argument.format(**given) for argument in arguments))
+
+
+def test_without_attributes_nothing_is_marked() -> None:
+    assert not options(PS, "--attributes=none").drops_returns
+    assert not options(PS, "--returns=pass").drops_returns
+    assert options(PS).drops_returns
+
+
 # -- which flags, where ------------------------------------------------------------------------
 
 
@@ -203,7 +251,7 @@ def test_an_offsets_file_is_checked(tmp_path: Path, content: Any, good: bool) ->
         (PS, "--num_worker=5", "did you mean --num_workers"),
         (PS, "--max_m=5", "unknown flag"),
         (PS, "--stop=now", "unknown flag"),
-        (PS, "--dead_letter=kafka://dead", "unknown flag"),
+        (PS, "--dead_leter=kafka://dead", "unknown flag"),
         (PS, "-v", "unknown flag"),
         (PS, "alerts", "not a flag"),
         (PS, "--start=latest", "kafka_to_ps alone"),

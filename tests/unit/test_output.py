@@ -348,6 +348,7 @@ def test_a_report_has_exactly_these_fields(tmp_path, logging_to) -> None:
         "read": 9,
         "delivered": 8,
         "dead_lettered": 0,
+        "returns_dropped": 0,
         "redelivered": 0,
         "redelivery_expected": 0,
         "released": 0,

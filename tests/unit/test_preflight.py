@@ -13,6 +13,7 @@ from pipelines import preflight
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, parse
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo
+from transforms.pubsub import client as pubsub
 from transforms.pubsub.client import SubscriptionInfo
 
 NOW_MS = 1_700_000_000_000
@@ -28,10 +29,15 @@ class FakeCluster:
     commits: dict[tuple[str, int], int] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
     created: list[tuple[str, int, int]] = field(default_factory=list)
+    dead: dict[str, TopicInfo] = field(default_factory=dict)
+
+    def cluster_id(self) -> str:
+        return "c"
 
     def topics(self, topics: Any) -> dict[str, TopicInfo]:
         names = {topic for topic, _ in self.held} & set(topics)
-        return {name: TopicInfo(name, 2, 7_000_000) for name in names}
+        found = {name: TopicInfo(name, 2, 7_000_000) for name in names}
+        return found | {name: self.dead[name] for name in topics if name in self.dead}
 
     def partitions(self, topics: Any) -> list[tuple[str, int]]:
         return [partition for partition in self.held if partition[0] in topics]
@@ -87,14 +93,14 @@ class FakePubsub:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     fake = FakeCluster()
-    monkeypatch.setattr(preflight, "_open_kafka", lambda options: fake)
+    monkeypatch.setattr(preflight.common, "open_kafka", lambda options: fake)
     return fake
 
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> FakePubsub:
     fake = FakePubsub()
-    monkeypatch.setattr(preflight.pubsub, "open_admin", lambda timeout_s: fake)
+    monkeypatch.setattr(pubsub, "open_admin", lambda timeout_s: fake)
     return fake
 
 
@@ -206,7 +212,7 @@ def test_the_destination_and_the_subscription_are_described(
     cluster: FakeCluster, service: FakePubsub
 ) -> None:
     facts, said = check(ps_to_kafka())
-    assert (facts.max_message_bytes, facts.ack_deadline_s) == (7_000_000, 30)
+    assert (facts.topic.max_message_bytes, facts.ack_deadline_s) == (7_000_000, 30)
     assert said == []
 
 
@@ -250,3 +256,49 @@ def test_seek_into_the_future_would_drop_messages_and_is_refused(
     with pytest.raises(PreflightError, match="ahead"):
         check(ps_to_kafka("--seek=timestamp=2023-11-14T22:13:20.001Z"))
     assert service.seeks == []
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "says"),
+    [
+        (kafka_to_ps, "kafka://dead", r"no such topic.*--dead_letter"),
+        (kafka_to_ps, "kafka://compacted", "it is compacted"),
+        (kafka_to_ps, "kafka://small", r"every message of t, .*7000000 bytes.*7016384 needed"),
+        (kafka_to_ps, "kafka://enough", None),
+        (ps_to_kafka, "kafka://enough", r"subscriptions/sss.*10016384 needed, limit 7016384"),
+        (ps_to_kafka, "pubsub://projects/p/topics/dead", None),
+        (kafka_to_ps, "pubsub://projects/p/topics/dead", None),
+    ],
+)
+def test_a_place_that_could_not_hold_every_dead_letter_is_refused(
+    cluster: FakeCluster, service: FakePubsub, options: Any, place: str, says: str | None
+) -> None:
+    cluster.dead = {
+        "compacted": TopicInfo("compacted", 1, 20_000_000, needs_keys=True),
+        "small": TopicInfo("small", 1, 7_000_000),
+        "enough": TopicInfo("enough", 1, 7_016_384),
+    }
+    if says is None:
+        check(options(f"--dead_letter={place}"))
+    else:
+        with pytest.raises(PreflightError, match=says):
+            check(options(f"--dead_letter={place}"))
+
+
+def test_a_pubsub_topic_is_refused_for_records_that_pass_its_limit(
+    cluster: FakeCluster, service: FakePubsub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {"t": TopicInfo("t", 2, 11_534_336)}
+    monkeypatch.setattr(cluster, "topics", lambda topics: large)
+    with pytest.raises(PreflightError, match=r"topics/dead.*11534336.*limit 10000000; use kafka"):
+        check(kafka_to_ps("--dead_letter=pubsub://projects/p/topics/dead"))
+
+
+def test_a_folder_that_cannot_be_written_is_refused(
+    cluster: FakeCluster, service: FakePubsub, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(PreflightError, match="file/dead"):
+        check(kafka_to_ps(f"--dead_letter={tmp_path}/file/dead"))
+    check(kafka_to_ps(f"--dead_letter={tmp_path}/dead"))
+    assert not list(tmp_path.glob("dead/*"))

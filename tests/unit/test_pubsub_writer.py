@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from transforms import limits
 from transforms.errors import DeliveryError, RefusedError
-from transforms.metrics import Counts
 from transforms.pubsub.sink import PubsubSinkConfig, PubsubWriter
-from transforms.records import PubsubRecord
-from transforms.registry import BridgeConfig
+from transforms.records import KafkaRecord, PubsubRecord
+from transforms.registry import Bridge, BridgeConfig
 
 TOPIC = "projects/p/topics/t"
 
@@ -52,7 +51,7 @@ def publisher():
 
 def writer_for(publisher, **settings) -> PubsubWriter:
     bridge = BridgeConfig("test", **{"linger_ms": 2, "delivery_timeout_s": 10} | settings)
-    return PubsubWriter(PubsubSinkConfig(bridge, TOPIC), Counts(), publisher)
+    return PubsubWriter(PubsubSinkConfig(bridge, TOPIC), Bridge(bridge), publisher)
 
 
 @pytest.fixture
@@ -120,6 +119,32 @@ def test_a_refused_request_is_bisected_until_the_culprit_stands_alone(writer, pu
     assert set(publisher.published) == {b"%d" % n for n in range(13)}
     with pytest.raises(RefusedError):
         writer.flush(10)
+
+
+@pytest.mark.parametrize("key", ["", "one"])
+def test_a_refused_message_is_given_up_and_the_others_arrive_in_order(publisher, monkeypatch, key):
+    settings = BridgeConfig("test", linger_ms=2)
+    bridge = Bridge(settings)
+    given = []
+    monkeypatch.setattr(bridge, "give_up", lambda *letter: given.append(letter))
+    writer = PubsubWriter(PubsubSinkConfig(settings, TOPIC), bridge, publisher)
+    publisher.gate.clear()
+    poison = {3, 4, 13}
+    records = [KafkaRecord("t", 0, number) for number in range(20)]
+    for number, record in enumerate(records):
+        data = b"poison" if number in poison else b"%d" % number
+        writer.write(PubsubRecord(data, ordering_key=key, origin=record))
+    publisher.gate.set()
+    writer.flush(10)
+    assert publisher.published == [b"%d" % n for n in range(20) if n not in poison]
+    assert [original for original, *_ in given] == [records[n] for n in sorted(poison)]
+    for original, error, stage, attempts in given:
+        assert f"t/0@{original.offset}" in str(error)
+        assert (type(error), stage) == (RefusedError, "write")
+        assert attempts > 3
+    assert bridge.counts.totals()["delivered"] == 17
+    assert writer.clean
+    writer.close()
 
 
 def test_a_failed_publish_fails_the_flush_and_the_next_write(writer, publisher):

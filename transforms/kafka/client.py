@@ -219,6 +219,22 @@ class TopicInfo(NamedTuple):
     needs_keys: bool = False
     max_timestamp_ahead_ms: int | None = None
 
+    def refusal(self, record: KafkaRecord, now_ms: float) -> str:
+        """Why the topic refuses a record, and with it its batch; empty if it does not.
+
+        Args:
+          now_ms: milliseconds since the epoch; the broker's clock is the judge.
+        """
+        if self.needs_keys and record.key is None:
+            return "it has no key, and the topic is compacted"
+        ahead_ms = self.max_timestamp_ahead_ms
+        if ahead_ms is not None and (record.timestamp_ms or 0) - now_ms > ahead_ms:
+            return (
+                f"its timestamp is more than {ahead_ms / 1000:,.0f} s ahead, the topic's "
+                "message.timestamp.after.max.ms"
+            )
+        return ""
+
 
 class Admin(Protocol):
     """Metadata and administration; each call has a deadline of its own (`timeout_s`).

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import Future
-from typing import TypeVar
-
-_Answer = TypeVar("_Answer")
+from collections.abc import Collection, Iterable, Sequence
 
 SESSION_TIMEOUT_MS = 10_000
 """A member that died is replaced after this."""
@@ -44,28 +39,6 @@ def select_topics(
         return sorted(name for name in known if matches(name) and name not in internal)
     names = set(known)
     return [name for name in dict.fromkeys(topics) if name in names]
-
-
-def within(timeout_s: float, call: Callable[[], _Answer]) -> _Answer:
-    """Runs a call that has no deadline of its own; leaves it behind when it takes too long.
-
-    Raises:
-      TimeoutError: it did not end in time.
-    """
-    outcome: Future[_Answer] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    thread = threading.Thread(target=run, name="kafka-call", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if not outcome.done():
-        raise TimeoutError(f"no answer within {timeout_s:g} s")
-    return outcome.result()
 
 
 class Repeats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,22 +10,27 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.errors import TransferError
-from transforms.kafka.client import KafkaConfig, Producer, ProducerConfig
+from transforms.errors import RefusedError, TransferError
+from transforms.kafka.client import KafkaConfig, Producer, ProducerConfig, TopicInfo
 from transforms.kafka.clients import open_producer
-from transforms.metrics import Counts
 from transforms.records import KafkaRecord
-from transforms.registry import BridgeConfig
+from transforms.registry import Bridge, BridgeConfig
 from transforms.sink import WriteFn
 
 
 @dataclass(frozen=True)
 class KafkaSinkConfig:
-    """Where records are written to; picklable. Each record names its own topic."""
+    """Where records are written to; picklable. Each record names its own topic.
+
+    Attributes:
+      rules: what the topic refuses, so that a record which it would refuse is given up before it
+        takes others of its batch with it, which would then be written out of their order.
+    """
 
     bridge: BridgeConfig
     kafka: KafkaConfig
     producer: ProducerConfig
+    rules: TopicInfo
 
 
 class WriteToKafka(beam.PTransform):
@@ -32,7 +38,8 @@ class WriteToKafka(beam.PTransform):
 
     Parallelism: one producer per DoFn instance, kept by the process over bundles and rounds.
     Guarantee: a bundle ends only when all replicas in sync have confirmed each of its records
-      (acks=all, idempotent producer); else it fails, and its source delivers it again.
+      (acks=all, idempotent producer), or it is safe as a dead letter; else it fails, and its source
+      delivers it again.
     On restart: nothing is kept; what was not confirmed is written again.
     """
 
@@ -59,17 +66,31 @@ class KafkaWriter:
     def __init__(
         self,
         config: KafkaSinkConfig,
-        counts: Counts,
+        bridge: Bridge,
         open_producer: Callable[[KafkaConfig, ProducerConfig], Producer] = open_producer,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._counts = counts
+        self._counts = bridge.counts
+        self._give_up = bridge.give_up
+        self._refusal = config.rules.refusal
+        self._clock = clock
         self._producer = open_producer(config.kafka, config.producer)
         self._failure: TransferError | None = None
         self._written = 0
         self._payload_bytes = 0
 
     def write(self, record: KafkaRecord) -> None:
-        """Hands a record to the producer; blocks while its buffer is full."""
+        """Hands a record to the producer; blocks while its buffer is full.
+
+        Raises:
+          RefusedError: the topic would refuse it, and there is no place for dead letters.
+        """
+        if why := self._refusal(record, self._clock() * 1000):
+            refused = RefusedError(
+                f"produce {record.name}: {why}; set --dead_letter, or correct one of the two"
+            )
+            self._give_up(record.origin or record, refused, "write")
+            return
         self._producer.produce(record)
         self._written += 1
         self._payload_bytes += record.payload_bytes
@@ -81,10 +102,18 @@ class KafkaWriter:
             failed_bytes = sum(failure.record.payload_bytes for failure in failures)
             self._counts.add("bytes", self._payload_bytes - failed_bytes)
             self._written = self._payload_bytes = 0
-            if failures:
-                self._failure = failures[0].error
+            for record, error in failures:
+                self._settle(record, error)
         if self._failure is not None:
             raise self._failure
+
+    def _settle(self, record: KafkaRecord, error: TransferError) -> None:
+        try:
+            if not isinstance(error, RefusedError):
+                raise error
+            self._give_up(record.origin or record, error, "write")
+        except TransferError as failure:
+            self._failure = self._failure or failure
 
     @property
     def clean(self) -> bool:

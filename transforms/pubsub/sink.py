@@ -16,10 +16,9 @@ import apache_beam as beam
 
 from transforms import limits
 from transforms.errors import DeliveryError, RefusedError, TransferError
-from transforms.metrics import Counts
 from transforms.pubsub.client import Publisher, to_proto
 from transforms.records import PubsubRecord
-from transforms.registry import BridgeConfig
+from transforms.registry import Bridge, BridgeConfig
 from transforms.sink import WriteFn
 
 _log = logging.getLogger(__name__)
@@ -51,8 +50,8 @@ class WriteToPubSub(beam.PTransform):
 
     Parallelism: one writer per DoFn instance with up to 8 requests under way; messages with an
       ordering key go one key a request, one request of a key at a time, in order.
-    Guarantee: a bundle ends only when the service has confirmed each of its messages; else it
-      fails, and its source delivers it again.
+    Guarantee: a bundle ends only when the service has confirmed each of its messages, or it is safe
+      as a dead letter; else it fails, and its source delivers it again.
     On restart: nothing is kept; what was not confirmed is published again.
     """
 
@@ -99,18 +98,19 @@ class PubsubWriter:
     def __init__(
         self,
         config: PubsubSinkConfig,
-        counts: Counts,
+        bridge: Bridge,
         publisher: Publisher | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        bridge = config.bridge
+        settings = config.bridge
         self._topic = config.topic
-        self._counts = counts
+        self._counts = bridge.counts
+        self._give_up = bridge.give_up
         self._clock = clock
-        self._linger_s = bridge.linger_ms / 1000
-        self._delivery_timeout_s = bridge.delivery_timeout_s
-        self._limit_bytes = max(1, bridge.max_in_flight_bytes // 4)
-        self._publisher = publisher or Publisher(config.topic, bridge.delivery_timeout_s)
+        self._linger_s = settings.linger_ms / 1000
+        self._delivery_timeout_s = settings.delivery_timeout_s
+        self._limit_bytes = max(1, settings.max_in_flight_bytes // 4)
+        self._publisher = publisher or Publisher(config.topic, settings.delivery_timeout_s)
         self._changed = threading.Condition()
         self._lanes: dict[str, _Lane] = {}
         self._in_flight_bytes = 0
@@ -236,26 +236,35 @@ class PubsubWriter:
                     self._submit(key, lane)
                 self._changed.notify_all()
 
-    def _publish_or_bisect(self, batch: Sequence[_Pending]) -> None:
+    def _publish_or_bisect(self, batch: Sequence[_Pending], attempt: int = 1) -> None:
         """Publishes a batch; a refused one in halves, in order, until the culprit stands alone."""
         try:
             self._publisher.publish([item.proto for item in batch])
         except RefusedError as error:
             if len(batch) == 1:
-                record = batch[0].record
-                raise RefusedError(
-                    f"{error} ({record.name}: {batch[0].size_bytes} bytes, "
-                    f"{len(record.attributes)} attributes); correct it at its source"
-                ) from error
+                self._refuse(batch[0], error, attempt)
+                return
             half = len(batch) // 2
-            self._publish_or_bisect(batch[:half])
-            self._publish_or_bisect(batch[half:])
+            self._publish_or_bisect(batch[:half], attempt + 1)
+            self._publish_or_bisect(batch[half:], attempt + 1)
             return
+        self._counts.add("delivered", len(batch))
+        self._counts.add("bytes", sum(item.record.payload_bytes for item in batch))
+        self._settled(batch)
+
+    def _refuse(self, item: _Pending, error: RefusedError, attempts: int) -> None:
+        record = item.record
+        refusal = RefusedError(
+            f"{error} ({record.name}: {item.size_bytes} bytes, {len(record.attributes)} "
+            "attributes); set --dead_letter, or correct it at its source"
+        )
+        self._give_up(record.origin or record, refusal, "write", attempts)
+        self._settled([item])
+
+    def _settled(self, batch: Sequence[_Pending]) -> None:
         with self._changed:
             self._in_flight -= len(batch)
             self._in_flight_bytes -= sum(item.size_bytes for item in batch)
-        self._counts.add("delivered", len(batch))
-        self._counts.add("bytes", sum(item.record.payload_bytes for item in batch))
 
     def _fail(self, error: TransferError) -> None:
         with self._changed:

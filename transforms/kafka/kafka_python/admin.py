@@ -16,10 +16,11 @@ from kafka import (
 )
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from transforms.deadlines import within
 from transforms.errors import PreflightError
 from transforms.kafka.client import KafkaConfig, Offsets, Partition, TopicInfo
 from transforms.kafka.client_errors import part_names
-from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, select_topics, within
+from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, select_topics
 from transforms.kafka.kafka_python.common import (
     connect,
     connection,

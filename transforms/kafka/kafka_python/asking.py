@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from kafka import KafkaConsumer, TopicPartition, errors
 
+from transforms.deadlines import within
 from transforms.errors import CommitError, SourceError
 from transforms.kafka.client import Offsets, Partition
 from transforms.kafka.client_errors import part_names
-from transforms.kafka.client_rules import select_topics, within
+from transforms.kafka.client_rules import select_topics
 from transforms.kafka.kafka_python.common import new_offsets, reason, timeout_ms
 
 

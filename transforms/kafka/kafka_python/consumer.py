@@ -11,6 +11,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
+from transforms.deadlines import within
 from transforms.errors import SourceError
 from transforms.kafka.client import (
     ConsumerConfig,
@@ -26,7 +27,6 @@ from transforms.kafka.client_rules import (
     HEARTBEAT_INTERVAL_MS,
     SESSION_TIMEOUT_MS,
     fetch_limits,
-    within,
 )
 from transforms.kafka.kafka_python.asking import AskingConsumer
 from transforms.kafka.kafka_python.common import (

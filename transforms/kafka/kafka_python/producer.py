@@ -11,6 +11,7 @@ from typing import Any
 from kafka import KafkaProducer, errors
 from kafka.partitioner import StickyPartitioner
 
+from transforms.deadlines import within
 from transforms.errors import DeliveryError, RefusedError, TransferError
 from transforms.kafka.client import Failure, KafkaConfig, ProducerConfig
 from transforms.kafka.client_errors import (
@@ -19,7 +20,7 @@ from transforms.kafka.client_errors import (
     unconfirmed,
     unwritable_name,
 )
-from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, within
+from transforms.kafka.client_rules import CLOSE_TIMEOUT_S
 from transforms.kafka.flushing import FlushingProducer
 from transforms.kafka.kafka_python.common import (
     connect,

@@ -10,6 +10,7 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka import KafkaError, Message, TopicPartition
 
+from transforms.deadlines import within
 from transforms.errors import SourceError
 from transforms.kafka.client import (
     ConsumerConfig,
@@ -19,7 +20,7 @@ from transforms.kafka.client import (
     RebalanceListener,
 )
 from transforms.kafka.client_errors import no_beginning, not_assigned, offset_gap, part_names
-from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, within
+from transforms.kafka.client_rules import CLOSE_TIMEOUT_S
 from transforms.kafka.librdkafka import settings
 from transforms.kafka.librdkafka.asking import AskingConsumer
 from transforms.kafka.librdkafka.common import (

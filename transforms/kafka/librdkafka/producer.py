@@ -9,6 +9,7 @@ from functools import partial
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from transforms.deadlines import within
 from transforms.errors import DeliveryError, RefusedError, TransferError
 from transforms.kafka.client import Failure, KafkaConfig, ProducerConfig
 from transforms.kafka.client_errors import (
@@ -18,7 +19,7 @@ from transforms.kafka.client_errors import (
     unwritable_name,
     zero_byte_in_name,
 )
-from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, within
+from transforms.kafka.client_rules import CLOSE_TIMEOUT_S
 from transforms.kafka.flushing import FlushingProducer
 from transforms.kafka.librdkafka import settings
 from transforms.kafka.librdkafka.common import open_client

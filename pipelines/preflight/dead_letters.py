@@ -1,0 +1,83 @@
+"""What `--dead_letter` needs: a place that is there, and can hold every dead letter."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from pipelines.options import Options
+from pipelines.preflight import common
+from pipelines.preflight.common import CALL_S
+from transforms.dead_letters.letter import CONTEXT_BYTES
+from transforms.errors import PreflightError
+from transforms.kafka.client import TopicInfo
+from transforms.limits import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, PUBSUB_MAX_MESSAGE_BYTES
+from transforms.pubsub import client as pubsub
+
+
+def check(options: Options) -> int:
+    """Checks that the place is there; returns the largest record batch that it admits.
+
+    Raises:
+      PreflightError: it is not, or loses what it is given.
+    """
+    place = options.dead_letter
+    if place is None:
+        return KAFKA_DEFAULT_MAX_MESSAGE_BYTES
+    if place.kind == "kafka":
+        return _kafka_topic(options, place.name).max_message_bytes
+    if place.kind == "pubsub":
+        with closing(pubsub.open_admin(CALL_S)) as admin:
+            admin.topic(place.name)
+    else:
+        from transforms.dead_letters import files
+
+        files.check(place.name, CALL_S)
+    return KAFKA_DEFAULT_MAX_MESSAGE_BYTES
+
+
+def _kafka_topic(options: Options, name: str) -> TopicInfo:
+    with closing(common.open_kafka(options.kafka)) as admin:
+        info = admin.topics([name]).get(name)
+    if info is None:
+        raise PreflightError(
+            f"write dead letters to {name}: no such topic at {options.bootstrap_servers}; create "
+            "it, or correct --dead_letter"
+        )
+    if info.needs_keys:
+        raise PreflightError(
+            f"write dead letters to {name}: it is compacted, and would lose some; use a topic with "
+            "cleanup.policy=delete"
+        )
+    return info
+
+
+def refuse_too_small(options: Options, source: str, source_bytes: int, place_bytes: int) -> None:
+    """Refuses a place whose limit is below that of the source.
+
+    Args:
+      source: the source with the largest messages, by name.
+      source_bytes: the largest message that it can have.
+      place_bytes: the largest record batch that a Kafka topic for dead letters admits.
+    Raises:
+      PreflightError: names both limits.
+    """
+    place = options.dead_letter
+    if place is None or place.kind == "files":
+        return
+    if place.kind == "kafka":
+        needed, limit, what_to_do = (
+            source_bytes + CONTEXT_BYTES,
+            place_bytes,
+            f"set its max.message.bytes to {source_bytes + CONTEXT_BYTES} or more",
+        )
+    else:
+        needed, limit, what_to_do = (
+            source_bytes,
+            PUBSUB_MAX_MESSAGE_BYTES,
+            "use kafka://TOPIC or a folder",
+        )
+    if needed > limit:
+        raise PreflightError(
+            f"write dead letters to {place.name}: it cannot hold every message of {source}, which "
+            f"may have {source_bytes} bytes: {needed} needed, limit {limit}; {what_to_do}"
+        )

@@ -1,0 +1,149 @@
+"""`python -m pipelines.redrive`: options, preflight, the loop, signals, what is said at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipelines import output, report
+from pipelines.redrive import preflight, show
+from pipelines.redrive.loop import Redrive
+from pipelines.redrive.options import Options, parse
+from pipelines.redrive.preflight import Facts
+from pipelines.stopping import graceful_stop
+from transforms.control import Bounds, Control
+from transforms.dead_letters.letter import DeadLetterSource
+from transforms.dead_letters.sending import Sender, open_kafka_sender, open_pubsub_sender
+from transforms.dead_letters.sources import open_source
+from transforms.errors import BridgeError, CommitError, TransferError
+from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in argv
+    try:
+        options = parse(argv, os.environ)
+        debug = options.debug
+        output.configure_logging(debug, demo=False)
+        return run(options)
+    except BridgeError as error:
+        if debug:
+            _log.exception("failed")
+        output.say(f"redrive: {error}")
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(options: Options) -> int:
+    """Checks both ends, then sends until the last letter, or until told to stop.
+
+    Raises:
+      BridgeError: a check failed, or a service is down.
+    """
+    facts = preflight.check(options)
+    control = Control(Bounds())
+    with graceful_stop(control, "stopping after this batch"), contextlib.ExitStack() as opened:
+        source = open_source(
+            options.source, options.kafka, options.group_id, facts.ack_deadline_s, options.state
+        )
+        opened.callback(source.close)
+        sender = _open_sender(options, facts)
+        if sender is not None:
+            opened.callback(sender.close)
+        return redrive(options, source, sender, control)
+
+
+def redrive(
+    options: Options, source: DeadLetterSource, sender: Sender | None, control: Control
+) -> int:
+    """Sends what is selected, and says what became of it; returns the exit status.
+
+    Args:
+      sender: None in a dry run.
+    Raises:
+      TransferError: a service is down.
+    """
+    listing = show.Listing()
+    send = None if sender is None else sender.send
+    job = Redrive(source, send, options.selection, listing.add)
+    failure: TransferError | None = None
+    began = time.monotonic()
+    try:
+        job.run(_asker(control))
+    except TransferError as error:
+        failure = error
+    seconds = time.monotonic() - began
+    tally, dropped = job.tally, 0 if sender is None else sender.fields_dropped
+    listing.print("would be sent" if options.dry_run else "still failing, and still there")
+    if options.report is not None:
+        content = show.report(tally, dropped, seconds, str(failure or ""))
+        failure = _write_report(options, content, failure)
+    why = _why(job, control, failure)
+    line = show.last_line(tally, dropped, options.dry_run, why, seconds)
+    _log.log(logging.ERROR if failure or tally.failed else logging.INFO, "%s", line)
+    if failure is not None:
+        raise failure
+    return 1 if tally.failed else 0
+
+
+def _open_sender(options: Options, facts: Facts) -> Sender | None:
+    to, attributes = options.destination, Attributes(options.attributes)
+    if to is None or options.dry_run:
+        return None
+    timeout_s = options.delivery_timeout_s
+    if to.kind == "pubsub":
+        to_pubsub = ToPubsubPolicy(attributes, options.ordering_key)
+        return open_pubsub_sender(to.name, to_pubsub, timeout_s)
+    assert facts.topic is not None
+    to_kafka = ToKafkaPolicy(
+        to.name, attributes, options.key.kind, options.key.name, options.partition
+    )
+    return open_kafka_sender(options.kafka, facts.topic, to_kafka, timeout_s)
+
+
+def _asker(control: Control) -> Callable[[], bool]:
+    def stopping() -> bool:
+        return control.stopping
+
+    return stopping
+
+
+def _why(job: Redrive, control: Control, failure: TransferError | None) -> str:
+    """Why the run ended, and what that means."""
+    if isinstance(failure, CommitError):
+        return "failed: what was sent last is not remembered, and is sent again by the next run"
+    if failure is not None:
+        return "failed: the next run goes on from what is remembered"
+    if control.stop_reason:
+        return f"stopped ({control.stop_reason})"
+    if job.exhausted:
+        return "stopped (--max_messages reached)"
+    if job.tally.failed:
+        return "what still fails stays where it is"
+    if job.tally.would_send:
+        return "a dry run sends nothing"
+    if not job.tally.sent:
+        return "there was nothing to send"
+    return "all that was to be sent is delivered and remembered"
+
+
+def _write_report(
+    options: Options, content: dict[str, Any], failure: TransferError | None
+) -> TransferError | None:
+    """Writes the report; one that cannot be written is the run's failure, unless it has one."""
+    assert options.report is not None
+    try:
+        report.write(options.report, content)
+    except OSError as error:
+        return failure or TransferError(f"write --report {options.report}: {error.strerror}")
+    return failure

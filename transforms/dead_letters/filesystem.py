@@ -1,0 +1,151 @@
+"""Files on local disks, at `gs://` and `s3://`, through Beam's filesystems, with deadlines."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.value_provider import RuntimeValueProvider
+
+from transforms.deadlines import within
+from transforms.errors import BridgeError, UsageError
+
+_Answer = TypeVar("_Answer")
+
+
+def checked(url: str) -> str:
+    """The URL as Beam's filesystems take it."""
+    if any(character in url for character in "*?["):
+        raise UsageError(f"use {url}: it has *, ? or [ in it; choose a path without")
+    if url.startswith("s3://") and not importlib.util.find_spec("boto3"):
+        raise UsageError(f"use {url}: the package boto3 is not installed; pip install .[s3]")
+    return url.removeprefix("file://")
+
+
+def _of(path: str) -> Any:
+    """Beam's filesystem for a path; that for S3 wants options, if only empty ones."""
+    if FileSystems._pipeline_options is None and RuntimeValueProvider.runtime_options is None:
+        FileSystems.set_options(PipelineOptions([]))
+    return FileSystems.get_filesystem(path)
+
+
+def join(folder: str, name: str) -> str:
+    """The path of a file in a folder."""
+    return str(_of(folder).join(folder, name))
+
+
+def names(folder: str) -> list[str]:
+    """The names of all containers, sorted."""
+    system = _of(folder)
+    if system.has_dirs() and not os.path.isdir(folder):
+        raise FileNotFoundError("there is no such folder")
+    [matched] = system.match([system.join(folder, "*.avro")])
+    return sorted(file.path.rpartition("/")[2] for file in matched.metadata_list)
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file."""
+    return bool(_of(path).exists(path))
+
+
+def delete(path: str) -> None:
+    """Deletes a file."""
+    _of(path).delete([path])
+
+
+def get(path: str) -> bytes:
+    """All of a file."""
+    with _of(path).open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return bytes(file.read())
+
+
+def put(path: str, data: bytes) -> None:
+    """Writes or replaces a file, as a whole or not at all."""
+    system = _of(path)
+    if not system.has_dirs():
+        with system.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.write(data)
+        return
+    folder, name = system.split(path)
+    hidden = system.join(folder, f".{name}.partial")
+    try:
+        with system.create(hidden, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        system.rename([hidden], [path])
+        _sync_folder(folder)
+    except Exception:
+        with contextlib.suppress(Exception):
+            system.delete([hidden])
+        raise
+
+
+def _sync_folder(folder: str) -> None:
+    """A new name in a folder outlives a power cut only after this."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def ask(
+    failure: type[BridgeError],
+    operation: str,
+    path: str,
+    call: Callable[[], _Answer],
+    timeout_s: float,
+) -> _Answer:
+    """Calls a filesystem, which raises whatever it likes, and gives it a deadline."""
+    causes: list[BaseException] = []
+
+    def run() -> _Answer:
+        _this_call.causes = causes
+        return call()
+
+    try:
+        return within(timeout_s, run)
+    except Exception as error:
+        why = _reason(error)
+        if isinstance(error, TimeoutError) and causes:
+            why += f": {_reason(causes[-1])}"
+        remote = FileSystems.get_scheme(path) is not None
+        hint = "the bucket and the credentials" if remote else "the path, its rights and the space"
+        raise failure(f"{operation} {path}: {why}; check {hint}") from error
+
+
+_this_call = threading.local()
+
+
+def _keep_cause(_: logging.LogRecord) -> bool:
+    """Beam logs each failed attempt with its traceback: what matters of it is kept for the error.
+
+    Lets pass what other threads log.
+    """
+    causes = getattr(_this_call, "causes", None)
+    if causes is not None and (cause := sys.exc_info()[1]) is not None:
+        causes.append(cause)
+    return causes is None
+
+
+for _logger in (logging.getLogger(), logging.getLogger("apache_beam.utils.retry")):
+    _logger.addFilter(_keep_cause)
+
+
+def _reason(error: BaseException) -> str:
+    """One line; Beam wraps the cause in dictionaries."""
+    while details := getattr(error, "exception_details", None):
+        error = next(iter(details.values()))
+    texts = (getattr(error, "strerror", None), getattr(error, "message", None), str(error))
+    text = str(next(filter(None, texts), type(error).__name__))
+    return " ".join(text.split())[:300].rstrip(".")

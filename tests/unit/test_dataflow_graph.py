@@ -58,7 +58,8 @@ def test_nothing_shuffles_between_source_and_sink(runner):
         (ps_to_kafka, "ps_to_kafka", PS_TO_KAFKA),
         (kafka_to_ps, "kafka_to_ps", KAFKA_TO_PS),
     ):
-        proto = graph(module, name, [*runner, *flags])
+        dead_letter = "--dead_letter=gs://a-bucket/dead"
+        proto = graph(module, name, [*runner, *flags, dead_letter])
         urns = {t.spec.urn for t in proto.components.transforms.values()}
         assert not urns & {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"}
 

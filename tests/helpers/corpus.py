@@ -14,13 +14,20 @@ LONG_AGO_MS = 1_700_000_000_000
 
 
 class Case(NamedTuple):
-    """A record, the names of its fields that are plain or not in the middle; whether it fits."""
+    """A record, and what is expected of it.
+
+    Attributes:
+      plain, spilled: the names of fields that are plain in the middle, and of those that are not.
+      dead_letter: it fits no message.
+      ordering_key: its key can be an ordering key.
+    """
 
     name: str
     record: Any
     plain: tuple[str, ...]
     spilled: tuple[str, ...]
     dead_letter: bool
+    ordering_key: bool
 
 
 def kafka_records(topic: str) -> list[Case]:
@@ -47,7 +54,7 @@ def pubsub_messages() -> list[Case]:
             stem, value = _text(many["attribute"]), _text(many["value"])
             attributes |= {f"{stem}{n}": value for n in range(many["count"])}
         record = PubsubRecord(
-            _bytes(case["data"]) or b"", attributes, _text(case.get("ordering_key", ""))
+            _bytes(case["data"]) or b"", attributes, _text(case.pop("ordering_key", ""))
         )
         cases.append(_case(case, record))
     return cases
@@ -61,7 +68,8 @@ def _case(case: dict[str, Any], record: Any) -> Case:
     plain, spilled = (
         tuple(_text(name) for name in case.get(kind, ())) for kind in ("plain", "spilled")
     )
-    return Case(case["name"], record, plain, spilled, case.get("dead_letter", False))
+    dead_letter, ordering_key = case.get("dead_letter", False), case.get("ordering_key", True)
+    return Case(case["name"], record, plain, spilled, dead_letter, ordering_key)
 
 
 def _headers(entries):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from corpus import kafka_records, pubsub_messages
 
 from transforms.dead_letters.files import FileDeadLetterSource
@@ -15,8 +16,9 @@ def content(record: KafkaRecord | PubsubRecord) -> tuple:
     return record.data, dict(record.attributes), record.ordering_key
 
 
+@pytest.mark.parametrize("ordering_key", ["none", "key"])
 def test_every_kafka_record_of_the_corpus_comes_back_as_it_was_or_is_a_dead_letter(
-    kafka, pubsub, run_bridge, unique, tmp_path
+    kafka, pubsub, run_bridge, unique, tmp_path, ordering_key
 ):
     source, destination = kafka.create(f"{unique}-a"), kafka.create(f"{unique}-b")
     topic, subscription = pubsub.create(unique)
@@ -29,15 +31,18 @@ def test_every_kafka_record_of_the_corpus_comes_back_as_it_was_or_is_a_dead_lett
         f"--group_id={unique}",
         f"--pubsub_topic={topic}",
         "--attributes=lossless",
+        f"--ordering_key={ordering_key}",
         f"--dead_letter={tmp_path}/dead",
         f"--max_messages={len(cases)}",
     ).wait()
     letters = [
         found.letter for batch in FileDeadLetterSource(f"{tmp_path}/dead").read() for found in batch
     ]
-    dead = [case.record for case in cases if case.dead_letter]
+    with_key = ordering_key == "key"
+    misfits = [case.dead_letter or (with_key and not case.ordering_key) for case in cases]
+    dead = [case.record for case, misfit in zip(cases, misfits, strict=True) if misfit]
     assert [content(letter.original) for letter in letters] == [content(record) for record in dead]
-    fit = {offset: case for offset, case in enumerate(cases) if not case.dead_letter}
+    fit = {offset: case for offset, case in enumerate(cases) if not misfits[offset]}
     middle = {
         int(message.attributes["kafka.offset"]): message
         for message in pubsub.receive(f"{subscription}-middle", len(fit))
@@ -46,6 +51,8 @@ def test_every_kafka_record_of_the_corpus_comes_back_as_it_was_or_is_a_dead_lett
         message = middle[offset]
         headers = dict(case.record.headers)
         assert message.data == (case.record.value or b""), case.name
+        expected_key = case.record.key if with_key else None
+        assert message.ordering_key.encode() == (expected_key or b""), case.name
         assert {n: message.attributes[n].encode() for n in case.plain} == {
             n: headers[n] for n in case.plain
         }, case.name

@@ -12,7 +12,7 @@ from collections import Counter
 from functools import lru_cache
 
 from transforms import limits
-from transforms.records import Headers, PubsubRecord
+from transforms.records import Headers, KafkaRecord, PubsubRecord
 
 KEY = "key"
 TOPIC = "kafka.topic"
@@ -41,6 +41,18 @@ CUT = "\0"
 
 _MAX_NAME_BYTES = limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES
 _MAX_VALUE_BYTES = limits.PUBSUB_MAX_ATTRIBUTE_VALUE_BYTES
+
+
+def place(record: KafkaRecord) -> dict[str, str]:
+    """The attributes that say where and when a record was written."""
+    attributes = {
+        TOPIC: record.topic,
+        PARTITION: str(record.partition),
+        OFFSET: str(record.offset),
+    }
+    if record.timestamp_ms is not None:
+        attributes[TIMESTAMP] = str(record.timestamp_ms)
+    return attributes
 
 
 def plain_headers(headers: Headers) -> dict[str, str]:

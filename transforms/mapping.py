@@ -16,14 +16,12 @@ from transforms.attributes import (
     CUT,
     KEY,
     MESSAGE_ID,
-    OFFSET,
     ORDERING_KEY,
     ORIGINS,
     OWN_HEADERS,
     PARTITION,
     PUBLISH_TIME,
-    TIMESTAMP,
-    TOPIC,
+    place,
     plain_headers,
     repeated_names,
     size_bytes,
@@ -181,13 +179,7 @@ def to_kafka(
 def _metadata(record: KafkaRecord, dropped: list[str] | None) -> dict[str, str]:
     """Where a record comes from, its key, and the headers that fit, up to 100 attributes; one is
     kept free for the marker of loop safety."""
-    attributes = {
-        TOPIC: record.topic,
-        PARTITION: str(record.partition),
-        OFFSET: str(record.offset),
-    }
-    if record.timestamp_ms is not None:
-        attributes[TIMESTAMP] = str(record.timestamp_ms)
+    attributes = place(record)
     if record.key is not None:
         unfit = unfit_value(record.key)
         if not unfit:

@@ -17,6 +17,7 @@ from transforms.attributes import (
     TIMESTAMP,
     TOPIC,
     is_utf8,
+    place,
     plain_headers,
     unfit_name,
     unfit_value,
@@ -52,13 +53,7 @@ def pack_record(record: KafkaRecord) -> dict[str, str]:
       UnmappableError: a header's name is not UTF-8, or they are more than 100 attributes of 1024
         bytes; one is kept free for the marker of loop safety.
     """
-    attributes = {
-        TOPIC: record.topic,
-        PARTITION: str(record.partition),
-        OFFSET: str(record.offset),
-    }
-    if record.timestamp_ms is not None:
-        attributes[TIMESTAMP] = str(record.timestamp_ms)
+    attributes = place(record)
     spilled: dict[str, Any] = {}
     if record.key is not None:
         if unfit_value(record.key):
@@ -85,8 +80,8 @@ def pack_record(record: KafkaRecord) -> dict[str, str]:
         )
     attributes |= plain
     attributes[RECORD] = pieces[0]
-    for place, piece in enumerate(pieces[1:], 1):
-        attributes[f"{RECORD}.{place}"] = piece
+    for order, piece in enumerate(pieces[1:], 1):
+        attributes[f"{RECORD}.{order}"] = piece
     return attributes
 
 

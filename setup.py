@@ -19,7 +19,7 @@ DEPENDENCIES = [
     # without which it produces six times slower. lz4, snappy, zstd: topics compressed so.
     # Below 3.1: the client relies on private attributes of 3.0.
     "kafka-python[crc32c,lz4,snappy,zstd]>=3.0.12,<3.1",
-    # The sample alerts are Avro packets.
+    # Dead letters are Avro containers, and so are the sample alerts.
     "fastavro>=1.9,<2",
     # The live progress line.
     "rich>=14,<16",

@@ -174,6 +174,8 @@ def _place(text: str, pubsub_name: Parser[str]) -> Place:
         return Place("kafka", resource_names.kafka_topic(name))
     if scheme == "pubsub" and colon:
         return Place("pubsub", pubsub_name(name))
+    if re.match(r"(kafka|pubsub|file|gs|s3):(?!//)", text):
+        raise ValueError(f"{text!r} is no folder and no URL; write {text.partition(':')[0]}://...")
     if colon and scheme not in ("file", "gs", "s3"):
         raise ValueError(
             f"{text!r} is none of kafka://, pubsub://, file://, gs://, s3:// or a folder"

@@ -96,7 +96,8 @@ class Meter:
     def _left(self, totals: dict[str, int]) -> str:
         """Kafka's lag; Pub/Sub tells no backlog, so there what is read and not yet confirmed."""
         if self._pipeline == PS_TO_KAFKA:
-            done = totals["delivered"] + totals["dead_lettered"] + totals["released"]
+            settled = ("delivered", "dead_lettered", "returns_dropped", "released")
+            done = sum(totals[name] for name in settled)
             return f"in flight {max(0, totals['read'] - done):,}"
         lag = self._bridge.lag() if self._stopped is None else None
         self._lag = self._lag if lag is None else lag

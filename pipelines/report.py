@@ -100,4 +100,5 @@ def _outcome(bridge: Bridge, pipeline: Pipeline) -> str:
         return f"{given_back:,} were given back and come again"
     if not totals["read"]:
         return "there was nothing to deliver"
-    return f"all that was read is delivered and {done}"
+    how = "delivered" if totals["delivered"] == totals["read"] else "settled"
+    return f"all that was read is {how} and {done}"

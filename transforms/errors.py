@@ -43,7 +43,25 @@ class TransferError(BridgeError):
 
 
 class PoisonError(TransferError):
-    """One message that can never be delivered, however often it is tried."""
+    """One message that can never be delivered, however often it is tried.
+
+    Attributes:
+      what: `<operation> <resource>: <what is wrong: got, against limit>`.
+      remedy: what to do, other than to set `--dead_letter`.
+    """
+
+    def __init__(self, what: str, remedy: str = "correct it at its source") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}; set --dead_letter, or {self.remedy}"
+
+    @property
+    def in_letter(self) -> str:
+        """The text for one who has a dead letter of it already."""
+        return f"{self.what}; {self.remedy}"
 
 
 class UnmappableError(PoisonError):

@@ -125,7 +125,7 @@ def of_message(
 
 def _reason(error: UnmappableError, name: str) -> str:
     """What is wrong, without which message it is about, its own numbers, and what to do."""
-    what = str(error).removeprefix(f"map {name}: ").partition("; ")[0]
+    what = error.what.removeprefix(f"map {name}: ")
     return _NUMBER.sub("N", what)
 
 

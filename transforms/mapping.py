@@ -107,8 +107,8 @@ def to_pubsub(
     elif not record.value:
         raise UnmappableError(
             f"map {record.name}: the value is {'null' if record.value is None else 'empty'}, and "
-            "Pub/Sub refuses a message without data and attributes; use --attributes=metadata, or "
-            "set --dead_letter"
+            "Pub/Sub refuses a message without data and attributes",
+            "use --attributes=metadata",
         )
     if attributes:
         marker = origins.in_headers(record.headers)
@@ -123,8 +123,8 @@ def to_pubsub(
     if message_bytes > limits.PUBSUB_MAX_MESSAGE_BYTES:
         raise UnmappableError(
             f"map {record.name}: the message is {message_bytes} bytes, Pub/Sub's limit is "
-            f"{limits.PUBSUB_MAX_MESSAGE_BYTES}; set --dead_letter, or make it smaller at its "
-            "source"
+            f"{limits.PUBSUB_MAX_MESSAGE_BYTES}",
+            "make it smaller at its source",
         )
     return message
 
@@ -250,15 +250,15 @@ def _ordering_key(record: KafkaRecord, policy: ToPubsubPolicy) -> str:
     if len(key) > limits.PUBSUB_MAX_ORDERING_KEY_BYTES:
         raise UnmappableError(
             f"map {record.name}: the key is {len(key)} bytes, an ordering key's limit is "
-            f"{limits.PUBSUB_MAX_ORDERING_KEY_BYTES}; use --ordering_key=partition or none, or "
-            "set --dead_letter"
+            f"{limits.PUBSUB_MAX_ORDERING_KEY_BYTES}",
+            "use --ordering_key=partition or none",
         )
     try:
         return key.decode()
     except UnicodeDecodeError:
         raise UnmappableError(
-            f"map {record.name}: the key is not UTF-8, and an ordering key has to be; "
-            "use --ordering_key=partition or none, or set --dead_letter"
+            f"map {record.name}: the key is not UTF-8, and an ordering key has to be",
+            "use --ordering_key=partition or none",
         ) from None
 
 
@@ -281,7 +281,7 @@ def _partition(message: PubsubRecord) -> int:
     if text is None or not is_number or int(text) > limits.KAFKA_MAX_PARTITION:
         found = "is missing" if text is None else "is no partition's number"
         raise UnmappableError(
-            f"map {message.name}: --partition=source, but attribute {PARTITION} {found}; "
-            "use --partition=key, or set --dead_letter"
+            f"map {message.name}: --partition=source, but attribute {PARTITION} {found}",
+            "use --partition=key",
         )
     return int(text)

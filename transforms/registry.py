@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
@@ -86,6 +87,8 @@ class Writer(Protocol):
     def close(self) -> None:
         """Disconnects without waiting; idempotent."""
 
+
+_NUMBER = re.compile(r"[0-9]+")
 
 SessionT = TypeVar("SessionT", bound=Session)
 WriterT = TypeVar("WriterT", bound=Writer)
@@ -174,8 +177,8 @@ class Bridge:
         if self._dead_letters is None:
             self.fail(error)
             raise error
-        if self.first_seen([f"{stage} {type(error).__name__}"]):
-            _log.warning("dead letter: %s (said once for its kind, counted)", error)
+        if self.first_seen([_NUMBER.sub("N", error.what)]):
+            _log.warning("dead letter: %s (said once for its kind, counted)", error.what)
         with self.failing():
             self._dead_letters.add(original, error, stage, attempts)
 

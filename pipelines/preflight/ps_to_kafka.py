@@ -10,6 +10,7 @@ from pipelines.checks import retried, run_all
 from pipelines.options import Options
 from pipelines.preflight import common, dead_letters
 from pipelines.preflight.common import ACTION_S, CALL_S, CHECKS_S, Facts, Say
+from transforms.dead_letters.places import Place
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo
 from transforms.limits import PUBSUB_MAX_MESSAGE_BYTES
@@ -32,6 +33,12 @@ def check(options: Options, say: Say, now_ms: int) -> Facts:
     dead_letters.refuse_too_small(
         options, subscription, PUBSUB_MAX_MESSAGE_BYTES, dead_letter_max_bytes
     )
+    info: SubscriptionInfo = found[subscription]
+    if options.dead_letter == Place("pubsub", info.topic):
+        raise PreflightError(
+            f"write dead letters to {info.topic}: {subscription} reads this topic; give dead "
+            "letters a topic of their own"
+        )
     topic, cluster_id = found[brokers]
     if topic is None:
         action = f"create {options.kafka_topic}"
@@ -42,7 +49,6 @@ def check(options: Options, say: Say, now_ms: int) -> Facts:
         action = f"seek {subscription}"
         run_all({action: partial(_seek, options, now_ms)}, ACTION_S)
         say(f"{action}: moved to {_target(options)}, for every reader of this subscription")
-    info: SubscriptionInfo = found[subscription]
     return Facts(
         ack_deadline_s=info.ack_deadline_s,
         topic=topic,

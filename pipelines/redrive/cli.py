@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pipelines import output, report
@@ -18,9 +19,18 @@ from pipelines.redrive.preflight import Facts
 from pipelines.stopping import graceful_stop
 from transforms.control import Bounds, Control
 from transforms.dead_letters.letter import DeadLetterSource
-from transforms.dead_letters.sending import Sender, open_kafka_sender, open_pubsub_sender
+from transforms.dead_letters.sending import (
+    Original,
+    Rehearsal,
+    Sender,
+    open_kafka_sender,
+    open_pubsub_sender,
+    to_kafka_by,
+    to_pubsub_by,
+)
 from transforms.dead_letters.sources import open_source
 from transforms.errors import BridgeError, CommitError, TransferError
+from transforms.explain import Destination, refusals
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
 
 _log = logging.getLogger(__name__)
@@ -58,24 +68,21 @@ def run(options: Options) -> int:
         )
         opened.callback(source.close)
         sender = _open_sender(options, facts)
-        if sender is not None:
-            opened.callback(sender.close)
+        opened.callback(sender.close)
         return redrive(options, source, sender, control)
 
 
 def redrive(
-    options: Options, source: DeadLetterSource, sender: Sender | None, control: Control
+    options: Options, source: DeadLetterSource, sender: Sender | Rehearsal, control: Control
 ) -> int:
     """Sends what is selected, and says what became of it; returns the exit status.
 
-    Args:
-      sender: None in a dry run.
     Raises:
       TransferError: a service is down.
     """
-    listing = show.Listing()
-    send = None if sender is None else sender.send
-    job = Redrive(source, send, options.selection, listing.add)
+    failing, would_send = show.Listing(), show.Listing()
+    show_would_send = would_send.add if options.dry_run else None
+    job = Redrive(source, sender.send, options.selection, failing.add, show_would_send)
     failure: TransferError | None = None
     began = time.monotonic()
     try:
@@ -83,8 +90,9 @@ def redrive(
     except TransferError as error:
         failure = error
     seconds = time.monotonic() - began
-    tally, dropped = job.tally, 0 if sender is None else sender.fields_dropped
-    listing.print("would be sent" if options.dry_run else "still failing, and still there")
+    tally, dropped = job.tally, sender.fields_dropped
+    would_send.print("would be sent")
+    failing.print("would still fail" if options.dry_run else "still failing, and still there")
     if options.report is not None:
         content = show.report(tally, dropped, seconds, str(failure or ""))
         failure = _write_report(options, content, failure)
@@ -96,19 +104,33 @@ def redrive(
     return 1 if tally.failed else 0
 
 
-def _open_sender(options: Options, facts: Facts) -> Sender | None:
+def _open_sender(options: Options, facts: Facts) -> Sender | Rehearsal:
+    """What sends; in a dry run, what only tells that it could not."""
     to, attributes = options.destination, Attributes(options.attributes)
-    if to is None or options.dry_run:
-        return None
     timeout_s = options.delivery_timeout_s
+    if to is None:
+        return Rehearsal(_as_it_is, _nothing_refused)
     if to.kind == "pubsub":
         to_pubsub = ToPubsubPolicy(attributes, options.ordering_key)
+        if options.dry_run:
+            return Rehearsal(to_pubsub_by(to_pubsub), _nothing_refused)
         return open_pubsub_sender(to.name, to_pubsub, timeout_s)
     assert facts.topic is not None
     to_kafka = ToKafkaPolicy(
         to.name, attributes, options.key.kind, options.key.name, options.partition
     )
+    if options.dry_run:
+        there = Destination(facts.topic, options.client, int(time.time() * 1000))
+        return Rehearsal(to_kafka_by(to_kafka), partial(refusals, destination=there))
     return open_kafka_sender(options.kafka, facts.topic, to_kafka, timeout_s)
+
+
+def _as_it_is(original: Original, _dropped: list[str]) -> Original:
+    return original
+
+
+def _nothing_refused(_record: object) -> tuple[str, ...]:
+    return ()
 
 
 def _asker(control: Control) -> Callable[[], bool]:
@@ -128,12 +150,12 @@ def _why(job: Redrive, control: Control, failure: TransferError | None) -> str:
         return f"stopped ({control.stop_reason})"
     if job.exhausted:
         return "stopped (--max_messages reached)"
-    if job.tally.failed:
-        return "what still fails stays where it is"
     if job.tally.would_send:
         return "a dry run sends nothing"
+    if job.tally.failed:
+        return "what still fails stays where it is"
     if not job.tally.sent:
-        return "there was nothing to send"
+        return "nothing was found that is to be sent"
     return "all that was to be sent is delivered and remembered"
 
 

@@ -65,18 +65,24 @@ class Redrive:
     """One run over a source of dead letters.
 
     Args:
-      send: None in a dry run, which sends nothing and remembers nothing.
-      show: told of each letter that cannot be delivered, with its present reason; in a dry run, of
-        each that would be sent.
+      send: sends, or in a dry run only tells what would be refused.
+      show_failed: told of each letter that cannot be delivered, with its present reason.
+      show_would_send: told of each that a dry run would send; None in a run that sends.
     """
 
     def __init__(
-        self, source: DeadLetterSource, send: Send | None, selection: Selection, show: Show
+        self,
+        source: DeadLetterSource,
+        send: Send,
+        selection: Selection,
+        show_failed: Show,
+        show_would_send: Show | None = None,
     ) -> None:
         self._source = source
         self._send = send
         self._selection = selection
-        self._show = show
+        self._show_failed = show_failed
+        self._show_would_send = show_would_send
         self._tried = 0
         self._delivered: dict[Hashable, bool] = {}
         self.tally = Tally()
@@ -102,18 +108,17 @@ class Redrive:
     def _redrive(self, batch: Sequence[Found]) -> None:
         chosen, done = self._choose(batch)
         letters = [copies[0].letter for copies in chosen.values()]
-        if self._send is None:
-            self.tally.would_send += len(letters)
-            for letter in letters:
-                self._show(letter)
-            self._delivered |= dict.fromkeys(chosen, False)
-            return
-        self._source.check([found for copies in chosen.values() for found in copies] + done)
+        dry_run = self._show_would_send is not None
+        if not dry_run:
+            self._source.check([found for copies in chosen.values() for found in copies] + done)
         refused = self._send([letter.original for letter in letters])
         for index, (message, copies) in enumerate(chosen.items()):
-            self._delivered[message] = index not in refused
+            self._delivered[message] = index not in refused and not dry_run
             if index in refused:
                 self._fail(copies[0].letter, refused[index])
+            elif self._show_would_send is not None:
+                self.tally.would_send += 1
+                self._show_would_send(copies[0].letter)
             else:
                 self.tally.sent += 1
                 done += copies
@@ -142,7 +147,7 @@ class Redrive:
 
     def _fail(self, letter: DeadLetter, refusal: Refusal) -> None:
         self.tally.failed[refusal.error_class] += 1
-        self._show(letter._replace(**refusal._asdict()))
+        self._show_failed(letter._replace(**refusal._asdict()))
 
 
 def _message(letter: DeadLetter) -> Hashable:

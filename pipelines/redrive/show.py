@@ -104,7 +104,7 @@ def last_line(tally: Tally, dropped: int, dry_run: bool, why: str, seconds: floa
     verb, sent = ("would send", tally.would_send) if dry_run else ("sent", tally.sent)
     figures = {
         "still failing": tally.failed.total(),
-        "left by filters": tally.left,
+        "left": tally.left,
         "copies": tally.copies,
         "fields dropped": dropped,
     }

@@ -108,7 +108,7 @@ def test_what_still_fails_stays_until_its_cause_is_mended_and_nothing_is_sent_tw
     assert figures(report) == (1, 1, 0, 0)
     report, printed = redrive(dead.flag, f"--to=pubsub://{topic}", "--ordering_key=partition")
     assert figures(report) == (0, 0, 0, 0)
-    assert "there was nothing to send" in printed
+    assert "nothing was found that is to be sent" in printed
 
     messages = pubsub.receive(subscription, 3)
     assert sorted(message.attributes["kafka.offset"] for message in messages) == ["1", "2", "3"]

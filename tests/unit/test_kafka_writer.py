@@ -94,7 +94,7 @@ class Given:
         self.letters: list[tuple] = []
 
     def __call__(self, original, error, stage, attempts=1):
-        self.letters.append((original, str(error), stage))
+        self.letters.append((original, error.what, stage))
 
 
 def writer_that_gives_up(producer, bridge, monkeypatch, **rules) -> tuple[KafkaWriter, Given]:

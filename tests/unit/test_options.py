@@ -134,6 +134,7 @@ def test_a_value_becomes(pipeline: Pipeline, argument: str, field: str, value: A
         (PS, "--dead_letter=pubsub://alerts", "projects/PROJECT/topics/NAME"),
         (PS, "--dead_letter=pubsub://projects/p/subscriptions/sss", "projects/PROJECT/topics/NAME"),
         (PS, "--dead_letter=gs://", "names no folder"),
+        (PS, "--dead_letter=kafka:dead", "write kafka://..."),
         (PS, "--dead_letter=dead*", "choose a folder without"),
         (PS, "--returns=keep", "drop, pass"),
         (PS, "--pull=push", "unary, streaming"),

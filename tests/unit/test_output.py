@@ -302,7 +302,7 @@ def test_a_signal_handlers_line_takes_no_lock(logging_to, capfd) -> None:
             KAFKA_TO_PS,
             "",
             {"read": 10, "delivered": 9, "dead_lettered": 1},
-            "kafka_to_ps ended; all that was read is delivered and committed: "
+            "kafka_to_ps ended; all that was read is settled and committed: "
             "read 10, delivered 9, dead lettered 1 in 2.0 s, 4 msg/s",
         ),
         (

@@ -52,13 +52,13 @@ def test_without_a_place_the_error_ends_the_run():
 
 def test_a_letter_holds_the_original_and_its_context(bridge, sink):
     message = PubsubRecord(b"d", {"a": "1"}, "o", "55", 66)
-    bridge.give_up(message, RefusedError("publish t: refused"), "write", attempts=3)
+    bridge.give_up(message, RefusedError("publish t: refused", "try later"), "write", attempts=3)
     assert (sink.writes, bridge.counts.totals()["dead_lettered"]) == ([], 0)
     bridge.flush_dead_letters(1)
     [[letter]] = sink.writes
     assert letter.original == message
     assert (letter.direction, letter.stage, letter.attempts) == ("ps_to_kafka", "write", 3)
-    assert (letter.error_class, letter.error) == ("RefusedError", "publish t: refused")
+    assert (letter.error_class, letter.error) == ("RefusedError", "publish t: refused; try later")
     assert bridge.counts.totals()["dead_lettered"] == 1
     bridge.flush_dead_letters(1)
     assert len(sink.writes) == 1

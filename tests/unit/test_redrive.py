@@ -19,7 +19,7 @@ from pipelines.redrive.loop import Redrive, Selection
 from transforms.control import Bounds, Control
 from transforms.dead_letters.letter import DeadLetter, Found
 from transforms.dead_letters.places import Place
-from transforms.dead_letters.sending import Refusal, Refusals, Sender
+from transforms.dead_letters.sending import Refusal, Refusals, Rehearsal, Sender, to_kafka_by
 from transforms.dead_letters.sources import check_folder
 from transforms.errors import (
     CommitError,
@@ -30,6 +30,9 @@ from transforms.errors import (
     UnmappableError,
     UsageError,
 )
+from transforms.explain import Destination, refusals
+from transforms.kafka.client import TopicInfo
+from transforms.mapping import ToKafkaPolicy
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import BridgeConfig
 
@@ -313,12 +316,35 @@ def test_a_signal_lets_the_batch_end_and_be_remembered(
 def test_a_dry_run_shows_each_message_once_and_remembers_nothing() -> None:
     source = FakeSource([letter(1), letter(1)], [letter(1), letter(2, "RefusedError"), letter(3)])
     shown: list[DeadLetter] = []
-    job = Redrive(source, None, Selection(frozenset({"UnmappableError"})), shown.append)
+    failing: list[DeadLetter] = []
+    selection, rehearsal = Selection(frozenset({"UnmappableError"})), FakeSender(refuses=[3])
+    job = Redrive(source, rehearsal.send, selection, failing.append, shown.append)
     job.run(bool)
-    assert [each.original.offset for each in shown] == [1, 3]
+    assert [each.original.offset for each in shown] == [1]
+    assert [each.original.offset for each in failing] == [3]
     assert source.remembered == []
     tally = job.tally
-    assert (tally.found, tally.would_send, tally.copies, tally.left) == (5, 2, 2, 1)
+    assert (tally.found, tally.would_send, tally.copies, tally.left) == (5, 1, 2, 1)
+    assert tally.failed.total() == 1
+
+
+def test_a_rehearsal_tells_what_the_mapping_and_the_topic_would_refuse() -> None:
+    rules = TopicInfo("t", 1, 1_000_000, needs_keys=True)
+    policy = ToKafkaPolicy("t", partition="source")
+    convert = to_kafka_by(policy)
+    there = Destination(rules, "librdkafka", 0)
+    rehearsal = Rehearsal(convert, lambda record: refusals(record, there))
+    originals = [
+        PubsubRecord(b"fits", {"kafka.partition": "0"}, "key"),
+        PubsubRecord(b"no partition", {}, "key"),
+        PubsubRecord(b"no key", {"kafka.partition": "0"}),
+    ]
+    refused = rehearsal.send(originals)
+    assert {i: (r.stage, r.error_class) for i, r in refused.items()} == {
+        1: ("map", "UnmappableError"),
+        2: ("write", "RefusedError"),
+    }
+    assert "--dead_letter" not in refused[1].error + refused[2].error
 
 
 # -- sending ---------------------------------------------------------------------------------------
@@ -337,14 +363,14 @@ class FakeWriter:
     def flush(self, timeout_s: float) -> None:
         for record in self.written:
             if not record.data:
-                error = RefusedError("publish T: empty; set --dead_letter, or correct it")
+                error = RefusedError("publish T: empty", "correct it")
                 self.bridge.give_up(record.origin, error, "write", 3)
 
 
 def test_a_sender_tells_what_fits_not_and_what_is_refused_and_forgets_it() -> None:
     def convert(original: Any, dropped: list[str]) -> PubsubRecord:
         if original.value is None:
-            raise UnmappableError("map it: null; use a value, or set --dead_letter")
+            raise UnmappableError("map it: null", "use a value")
         dropped.append("a header is left out")
         return PubsubRecord(original.value, origin=original)
 
@@ -430,7 +456,7 @@ def test_the_last_line_says_what_became_of_all(caplog: pytest.LogCaptureFixture)
     letters = [letter(offset) for offset in range(12)]
     left = [letter(20 + n, "RefusedError") for n in range(3)]
     run(FakeSource(letters, left), FakeSender(refuses=[3, 4]), "--error_class=UnmappableError")
-    assert "redrive: found 15, sent 10, still failing 2, left by filters 3; what" in caplog.text
+    assert "redrive: found 15, sent 10, still failing 2, left 3; what" in caplog.text
 
 
 def test_the_report_counts_failures_by_their_present_class(tmp_path: Path) -> None:

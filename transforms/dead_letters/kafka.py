@@ -201,8 +201,8 @@ class KafkaDeadLetterSource:
                 if found:
                     yield found
                 raise SourceError(
-                    f"read {record.name}: no dead letter: {error}; set the offset of group "
-                    f"{self._group_id} behind it, or delete it"
+                    f"read {record.name}: no dead letter: {error}; is {self._topic} the topic of "
+                    f"--dead_letter? If so, set the offset of group {self._group_id} behind it"
                 ) from error
             found.append(Found((_part(record), _offset(record)), record.name, letter))
         if found:

@@ -48,7 +48,7 @@ class PendingLetters:
             self._direction,
             stage,
             type(error).__name__,
-            str(error),
+            error.in_letter,
             int(time.time() * 1000),
             attempts,
             VERSION,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from transforms.dead_letters.letter import Stage
-from transforms.errors import PoisonError, UnmappableError
+from transforms.errors import PoisonError, RefusedError, UnmappableError
 from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
 from transforms.kafka.sink import KafkaSinkConfig, KafkaWriter
 from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
@@ -56,7 +56,7 @@ class Refusals(Bridge):
     def give_up(
         self, original: Original, error: PoisonError, stage: Stage, attempts: int = 1
     ) -> None:
-        self._refused[id(original)] = Refusal(stage, type(error).__name__, _advice(str(error)))
+        self._refused[id(original)] = Refusal(stage, type(error).__name__, error.in_letter)
 
     def take(self, originals: Sequence[Original]) -> dict[int, Refusal]:
         """Those of these objects that were given up, by index; forgets them all."""
@@ -110,16 +110,39 @@ class Sender:
         self._writer.close()
 
 
-def open_kafka_sender(
-    cluster: KafkaConfig, rules: TopicInfo, policy: ToKafkaPolicy, delivery_timeout_s: float
-) -> Sender:
-    """Opens a sender to the Kafka topic that `policy` names.
+class Rehearsal:
+    """Tells which originals could not be delivered, and sends nothing; as a `Sender` otherwise.
 
     Args:
-      rules: of this topic.
-    Raises:
-      DeliveryError, UsageError: as `open_producer`.
+      refusals: why the destination would refuse what an original is converted to; empty if it would
+        not.
     """
+
+    fields_dropped = 0
+
+    def __init__(self, convert: Convert, refusals: Callable[[Any], Sequence[str]]) -> None:
+        self._convert = convert
+        self._refusals = refusals
+
+    def send(self, originals: Sequence[Original]) -> dict[int, Refusal]:
+        """Those that would be refused, by their index."""
+        refused: dict[int, Refusal] = {}
+        for index, original in enumerate(originals):
+            try:
+                reasons = self._refusals(self._convert(original, []))
+            except UnmappableError as error:
+                refused[index] = Refusal("map", type(error).__name__, error.in_letter)
+            else:
+                if reasons:
+                    refused[index] = Refusal("write", RefusedError.__name__, "; ".join(reasons))
+        return refused
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def to_kafka_by(policy: ToKafkaPolicy) -> Convert:
+    """Makes records for the Kafka topic that `policy` names."""
 
     def convert(original: Original, dropped: list[str]) -> KafkaRecord:
         if isinstance(original, PubsubRecord):
@@ -135,12 +158,38 @@ def open_kafka_sender(
             origin=original,
         )
 
+    return convert
+
+
+def to_pubsub_by(policy: ToPubsubPolicy) -> Convert:
+    """Makes messages for Pub/Sub."""
+
+    def convert(original: Original, dropped: list[str]) -> PubsubRecord:
+        if isinstance(original, KafkaRecord):
+            return to_pubsub(original, policy, dropped)
+        return PubsubRecord(
+            original.data, original.attributes, original.ordering_key, origin=original
+        )
+
+    return convert
+
+
+def open_kafka_sender(
+    cluster: KafkaConfig, rules: TopicInfo, policy: ToKafkaPolicy, delivery_timeout_s: float
+) -> Sender:
+    """Opens a sender to the Kafka topic that `policy` names.
+
+    Args:
+      rules: of this topic.
+    Raises:
+      DeliveryError, UsageError: as `open_producer`.
+    """
     bridge = _bridge(delivery_timeout_s)
     producer = ProducerConfig(
         delivery_timeout_s=delivery_timeout_s, max_message_bytes=rules.max_message_bytes
     )
     sink = KafkaSinkConfig(bridge.config, cluster, producer, rules)
-    return Sender(bridge, convert, KafkaWriter(sink, bridge))
+    return Sender(bridge, to_kafka_by(policy), KafkaWriter(sink, bridge))
 
 
 def open_pubsub_sender(topic: str, policy: ToPubsubPolicy, delivery_timeout_s: float) -> Sender:
@@ -149,26 +198,10 @@ def open_pubsub_sender(topic: str, policy: ToPubsubPolicy, delivery_timeout_s: f
     Raises:
       PreflightError: there are no credentials.
     """
-
-    def convert(original: Original, dropped: list[str]) -> PubsubRecord:
-        if isinstance(original, KafkaRecord):
-            return to_pubsub(original, policy, dropped)
-        return PubsubRecord(
-            original.data,
-            original.attributes,
-            original.ordering_key,
-            origin=original,
-        )
-
     bridge = _bridge(delivery_timeout_s)
     writer = PubsubWriter(PubsubSinkConfig(bridge.config, topic), bridge)
-    return Sender(bridge, convert, writer)
+    return Sender(bridge, to_pubsub_by(policy), writer)
 
 
 def _bridge(delivery_timeout_s: float) -> Refusals:
     return Refusals(BridgeConfig("redrive", delivery_timeout_s=delivery_timeout_s))
-
-
-def _advice(error: str) -> str:
-    """The text of an error without the advice to make a dead letter of what is one."""
-    return error.replace(", or set --dead_letter", "").replace("set --dead_letter, or ", "")

@@ -55,23 +55,24 @@ def record_too_large(record: KafkaRecord, limit_bytes: int) -> RefusedError:
     """The record is larger than the destination topic admits."""
     return RefusedError(
         f"produce {record.name}: record is {record.payload_bytes} bytes, limit {limit_bytes} with "
-        "its framing; raise the topic's max.message.bytes, or set --dead_letter"
+        "its framing",
+        "raise the topic's max.message.bytes",
     )
 
 
 def unwritable_name(record: KafkaRecord) -> RefusedError:
     """A header's name has surrogates, for bytes that are not UTF-8: neither client writes those."""
     return RefusedError(
-        f"produce {record.name}: a header's name is not UTF-8, which neither client can write; "
-        "set --dead_letter, or rename it at its source"
+        f"produce {record.name}: a header's name is not UTF-8, which neither client can write",
+        "rename it at its source",
     )
 
 
 def zero_byte_in_name(record: KafkaRecord) -> RefusedError:
     """librdkafka would end a header's name there, without a word."""
     return RefusedError(
-        f"produce {record.name}: a header's name has a zero byte, which librdkafka cannot write; "
-        "use --kafka_client=kafka-python, or set --dead_letter"
+        f"produce {record.name}: a header's name has a zero byte, which librdkafka cannot write",
+        "use --kafka_client=kafka-python",
     )
 
 

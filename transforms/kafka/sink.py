@@ -87,7 +87,7 @@ class KafkaWriter:
         """
         if why := self._refusal(record, self._clock() * 1000):
             refused = RefusedError(
-                f"produce {record.name}: {why}; set --dead_letter, or correct one of the two"
+                f"produce {record.name}: {why}", "correct the topic or the record"
             )
             self._give_up(record.origin or record, refused, "write")
             return

@@ -67,16 +67,17 @@ def pack_record(record: KafkaRecord) -> dict[str, str]:
     plain = plain_headers(record.headers)
     if len(plain) < len(record.headers) and not all(is_utf8(name) for name, _ in record.headers):
         raise UnmappableError(
-            f"map {record.name}: a header's name is not UTF-8, which an attribute's has to be; "
-            "set --dead_letter, or correct it at its source"
+            f"map {record.name}: a header's name is not UTF-8, which an attribute's has to be",
+            "use --attributes=metadata, which leaves it out",
         )
     pieces = cut(_spill(spilled, record.headers, plain), _PIECE_BYTES)
-    taken = len(attributes) + len(plain) + len(pieces)
-    if taken >= limits.PUBSUB_MAX_ATTRIBUTES:
+    needed = len(attributes) + len(plain) + len(pieces) + 1
+    if needed > limits.PUBSUB_MAX_ATTRIBUTES:
         raise UnmappableError(
-            f"map {record.name}: key and {len(record.headers)} headers take {taken} attributes, "
-            f"Pub/Sub's limit is {limits.PUBSUB_MAX_ATTRIBUTES} with the marker of loop safety; "
-            "set --dead_letter, or make them fewer or smaller at their source"
+            f"map {record.name}: all of it takes {needed} attributes, the marker of loop safety "
+            f"included, Pub/Sub's limit is {limits.PUBSUB_MAX_ATTRIBUTES} (what is not plain takes "
+            f"one for each {_PIECE_BYTES} bytes)",
+            "use --attributes=metadata, which leaves out what does not fit",
         )
     attributes |= plain
     attributes[RECORD] = pieces[0]

@@ -37,6 +37,9 @@ MAX_BUNDLE_MESSAGES = 5_000
 PULL_TIMEOUT_S = 10.0
 """A pull that has nothing to return is sent again after this."""
 
+_LAST_PULL_S = 2.0
+"""How long a waiting pull may take to return what is given back."""
+
 _WAIT_S = 0.1
 
 
@@ -210,7 +213,10 @@ class PubsubSession:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        # A pull that is still waiting would take the nacked messages, and keep their leases.
+        # A pull that is still waiting takes what is given back, and ends by that. The emulator has
+        # a cancelled one take it for up to two seconds more, and keep its leases for nobody.
+        if self._config.pull == "unary" and self._release():
+            self._puller.join(_LAST_PULL_S)
         self._subscriber.cancel()
         self._leases.stop()
         self._puller.join(REQUEST_TIMEOUT_S)
@@ -219,8 +225,12 @@ class PubsubSession:
         if self._ack_error is not None:
             raise self._ack_error
 
-    def _release(self) -> None:
-        """Nacks all that is held, prefetched messages included: the service delivers them anew."""
+    def _release(self) -> bool:
+        """Nacks all that is held, prefetched messages included: the service delivers them anew.
+
+        Returns:
+          Whether there was anything.
+        """
         with self._changed:
             held = self._leases.forget_all()
             unclaimed = sum(len(batch.held) for batch in self._prefetched)
@@ -228,6 +238,7 @@ class PubsubSession:
         if len(held) > unclaimed:
             self._bridge.counts.add("released", len(held) - unclaimed)
         self._leases.give_back(held)
+        return bool(held)
 
     # Pulling, in a thread of its own ----------------------------------------------------------
 

@@ -255,8 +255,8 @@ class PubsubWriter:
     def _refuse(self, item: _Pending, error: RefusedError, attempts: int) -> None:
         record = item.record
         refusal = RefusedError(
-            f"{error} ({record.name}: {item.size_bytes} bytes, {len(record.attributes)} "
-            "attributes); set --dead_letter, or correct it at its source"
+            f"{error.what} ({record.name}: {item.size_bytes} bytes, {len(record.attributes)} "
+            "attributes)"
         )
         self._give_up(record.origin or record, refusal, "write", attempts)
         self._settled([item])

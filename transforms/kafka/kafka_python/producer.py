@@ -146,8 +146,8 @@ class KafkaPythonProducer(FlushingProducer):
         null = next((name for name, value in record.headers if value is None), None)
         if isinstance(error, TypeError) and null is not None:
             return RefusedError(
-                f"produce {record.name}: header '{null}' is null, which kafka-python cannot write; "
-                "use --kafka_client=librdkafka, or set --dead_letter"
+                f"produce {record.name}: header '{null}' is null, which kafka-python cannot write",
+                "use --kafka_client=librdkafka",
             )
         if isinstance(error, _REFUSALS):
             return RefusedError(f"produce {record.name}: {reason(error)}")

@@ -144,6 +144,6 @@ class LibrdkafkaProducer(FlushingProducer):
 
 def _unwritable_timestamp(record: KafkaRecord) -> RefusedError:
     return RefusedError(
-        f"produce {record.name}: librdkafka writes the present for timestamp 0; "
-        "use --kafka_client=kafka-python, or set --dead_letter"
+        f"produce {record.name}: librdkafka writes the present for timestamp 0",
+        "use --kafka_client=kafka-python",
     )

@@ -322,11 +322,14 @@ def test_a_folder_that_is_missing_is_an_error_and_not_an_empty_one(tmp_path):
 
 
 def test_a_folder_is_checked_by_writing_and_leaves_nothing(tmp_path, s3):
-    files.check(f"{tmp_path}/new", DEADLINE_S)
-    assert list((tmp_path / "new").iterdir()) == []
+    files.check(f"{tmp_path}/new/newer", DEADLINE_S)
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    for url in (f"{tmp_path}/file/dead", "s3://no-such-bucket/dead"):
-        with pytest.raises(PreflightError, match=f"write {url}/.writable: "):
+    for url, tried in (
+        (f"{tmp_path}/file/dead", f"{tmp_path}/file"),
+        ("s3://no-such-bucket/dead", "s3://no-such-bucket/dead"),
+    ):
+        with pytest.raises(PreflightError, match=f"write {tried}/.writable: "):
             files.check(url, DEADLINE_S)
 
 

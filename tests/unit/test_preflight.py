@@ -298,7 +298,7 @@ def test_a_folder_that_cannot_be_written_is_refused(
     cluster: FakeCluster, service: FakePubsub, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(PreflightError, match="file/dead"):
+    with pytest.raises(PreflightError, match=r"file/\.writable"):
         check(kafka_to_ps(f"--dead_letter={tmp_path}/file/dead"))
     check(kafka_to_ps(f"--dead_letter={tmp_path}/dead"))
-    assert not list(tmp_path.glob("dead/*"))
+    assert not (tmp_path / "dead").exists()

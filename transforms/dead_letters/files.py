@@ -151,13 +151,13 @@ class FileDeadLetterSource:
 
 
 def check(url: str, timeout_s: float) -> None:
-    """Writes a hidden file into a folder, and deletes it: whether it can hold dead letters.
+    """Writes a hidden file into a folder, or where it would be made, and deletes it.
 
     Raises:
-      PreflightError: it cannot.
+      PreflightError: it cannot hold dead letters.
       UsageError: as above.
     """
-    path = filesystem.join(filesystem.checked(url), ".writable")
+    path = filesystem.join(filesystem.nearest(filesystem.checked(url)), ".writable")
     filesystem.ask(
         PreflightError,
         "write",

@@ -52,6 +52,13 @@ def names(folder: str) -> list[str]:
     return sorted(file.path.rpartition("/")[2] for file in matched.metadata_list)
 
 
+def nearest(folder: str) -> str:
+    """The folder, or the one above it that is there; an object store has no folders to make."""
+    while _of(folder).has_dirs() and not os.path.exists(folder):
+        folder = os.path.dirname(os.path.abspath(folder))
+    return folder
+
+
 def exists(path: str) -> bool:
     """Whether there is such a file."""
     return bool(_of(path).exists(path))

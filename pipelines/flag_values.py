@@ -184,7 +184,9 @@ def _place(text: str, pubsub_name: Parser[str]) -> Place:
         raise ValueError(f"{text!r} has *, ? or [ in it; choose a folder without")
     if colon and not name.strip("/"):
         raise ValueError(f"{text!r} names no folder")
-    return Place("files", text_value(text).removeprefix("file://"))
+    if scheme == "file" and colon and not name.startswith("/"):
+        raise ValueError(f"{text!r} is not file:///PATH")
+    return Place("files", os.path.expanduser(text_value(text).removeprefix("file://")))
 
 
 def topic_layout(text: str) -> TopicLayout:

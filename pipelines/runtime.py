@@ -63,7 +63,7 @@ def run(options: Options, build: Build) -> int:
     facts = preflight.check(options)
     level = logging.DEBUG if options.client == "librdkafka" else logging.INFO
     _log.log(level, "%s carries Kafka's data: %s", options.client, options.client_reason)
-    config = bridge_config(options, facts)
+    config = bridge_config(options)
     if options.runner is Runner.DATAFLOW:
         return _submit(options, build, facts, config)
     bridge = registry.get(config)
@@ -80,7 +80,12 @@ def run(options: Options, build: Build) -> int:
     return 0
 
 
-def bridge_config(options: Options, facts: Facts) -> BridgeConfig:
+_LARGEST_LETTER_BYTES = 500_000_000
+"""Above any limit of a topic: records that came compressed are larger than their topic's limit, and
+their letters, compressed, fit the limit of theirs."""
+
+
+def bridge_config(options: Options) -> BridgeConfig:
     """What sources and sinks of this run share."""
     open_dead_letters = None
     if options.dead_letter is not None:
@@ -90,7 +95,8 @@ def bridge_config(options: Options, facts: Facts) -> BridgeConfig:
             options.kafka,
             ProducerConfig(
                 delivery_timeout_s=options.delivery_timeout_s,
-                max_message_bytes=facts.dead_letter_max_bytes,
+                max_message_bytes=_LARGEST_LETTER_BYTES,
+                compression="gzip",
             ),
             options.delivery_timeout_s,
         )

@@ -36,7 +36,6 @@ class Facts:
       ack_deadline_s: of the subscription that ps_to_kafka reads.
       topic: the Kafka topic that ps_to_kafka writes.
       cluster_id: the Kafka cluster's own name for itself.
-      dead_letter_max_bytes: the largest record batch that the Kafka topic for dead letters admits.
       pubsub_topic: `projects/P/topics/T` of the subscription that ps_to_kafka reads.
     """
 
@@ -46,7 +45,6 @@ class Facts:
     topic: TopicInfo = _UNKNOWN_TOPIC
     cluster_id: str = ""
     pubsub_topic: str = ""
-    dead_letter_max_bytes: int = KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 
 
 def open_kafka(cluster: KafkaConfig) -> Admin:

@@ -27,7 +27,11 @@ def check(options: Options) -> int:
         return _kafka_topic(options, place.name).max_message_bytes
     if place.kind == "pubsub":
         with closing(pubsub.open_admin(CALL_S)) as admin:
-            admin.topic(place.name)
+            if not admin.keeps_messages(place.name):
+                raise PreflightError(
+                    f"write dead letters to {place.name}: it has no subscription, and would keep "
+                    "none; create one first"
+                )
     else:
         from transforms.dead_letters import files
 

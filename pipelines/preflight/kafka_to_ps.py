@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 
@@ -27,11 +26,12 @@ def check(options: Options, say: Say) -> Facts:
         },
         CHECKS_S,
     )
-    kafka_facts, largest = found[brokers]
-    facts: Facts = replace(kafka_facts, dead_letter_max_bytes=found["dead letters"])
+    facts: Facts
+    largest: TopicInfo | None
+    facts, largest = found[brokers]
     if largest is not None:
         dead_letters.refuse_too_small(
-            options, largest.name, largest.max_message_bytes, facts.dead_letter_max_bytes
+            options, largest.name, largest.max_message_bytes, found["dead letters"]
         )
     if not facts.partitions:
         say(f"read {_topics(options)}: no topic matches yet; waiting for one")

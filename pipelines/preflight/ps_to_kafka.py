@@ -29,9 +29,8 @@ def check(options: Options, say: Say, now_ms: int) -> Facts:
         },
         CHECKS_S,
     )
-    dead_letter_max_bytes: int = found["dead letters"]
     dead_letters.refuse_too_small(
-        options, subscription, PUBSUB_MAX_MESSAGE_BYTES, dead_letter_max_bytes
+        options, subscription, PUBSUB_MAX_MESSAGE_BYTES, found["dead letters"]
     )
     info: SubscriptionInfo = found[subscription]
     if options.dead_letter == Place("pubsub", info.topic):
@@ -54,7 +53,6 @@ def check(options: Options, say: Say, now_ms: int) -> Facts:
         topic=topic,
         cluster_id=cluster_id,
         pubsub_topic=info.topic,
-        dead_letter_max_bytes=dead_letter_max_bytes,
     )
 
 

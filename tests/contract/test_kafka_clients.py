@@ -693,6 +693,39 @@ def test_a_refused_record_takes_no_other_one_with_it(clients, unique):
     assert [record.key for record in clients.read(topic, 30)] == [record.key for record in good]
 
 
+def test_of_a_batch_that_is_refused_as_a_whole_only_the_culprit_is(clients, unique):
+    topic = clients.topic(unique, message_timestamp_before_max_ms="3600000")
+    producer = clients.producer(linger_ms=20)
+    now_ms = int(time.time() * 1000)
+    good = [KafkaRecord(topic, 0, timestamp_ms=now_ms + n, value=b"%d" % n) for n in range(50)]
+    old = KafkaRecord(topic, 0, timestamp_ms=now_ms - 36_000_000, value=b"old")
+    for record in (*good[:25], old, *good[25:]):
+        producer.produce(record)
+    [failure] = producer.flush(DEADLINE_S)
+    assert failure.record is old
+    assert isinstance(failure.error, RefusedError)
+    found = [record.value for record in clients.read(topic, 50)]
+    assert sorted(found) == sorted(record.value for record in good)
+
+
+def test_a_batch_that_is_too_large_for_a_lowered_limit_is_written_in_parts(clients, unique):
+    topic = clients.topic(unique, max_message_bytes="5000")
+    producer = clients.producer(linger_ms=20)
+    small = [KafkaRecord(topic, 0, value=b"%3d" % n + bytes(200)) for n in range(100)]
+    for record in small:
+        producer.produce(record)
+    assert producer.flush(DEADLINE_S) == []
+    assert len(clients.read(topic, 100)) == 100
+
+
+def test_a_compressed_record_may_be_larger_than_the_topics_limit(clients, unique):
+    topic = clients.topic(unique, max_message_bytes="100000")
+    producer = clients.producer(compression="gzip", max_message_bytes=500_000_000)
+    producer.produce(KafkaRecord(topic, 0, value=bytes(12_000_000)))
+    assert producer.flush(DEADLINE_S) == []
+    assert [len(record.value) for record in clients.read(topic, 1)] == [12_000_000]
+
+
 def test_a_partition_that_does_not_exist_refuses_and_a_missing_topic_fails(clients, topic, unique):
     producer = clients.producer(delivery_timeout_s=2)
     producer.produce(KafkaRecord(topic, 9, key=b"k", value=b"v"))

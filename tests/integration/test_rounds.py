@@ -28,7 +28,7 @@ def test_five_rounds_leave_the_group_as_it_is_and_beam_counts_what_the_report_co
         "--commit_interval_s=0.1",
     ]
     options = parse("kafka_to_ps", flags, stack.env())
-    config = bridge_config(options, Facts())
+    config = bridge_config(options)
     bridge = registry.get(config)
     rebalances: list[str] = []
     began: list[Rounds] = []

@@ -36,7 +36,7 @@ def graph(module, name, flags):
     """The pipeline's proto."""
     options = parse(name, flags, {})
     pipeline = beam.Pipeline(options=pipeline_options(options))
-    module.build(pipeline, options, Facts(), bridge_config(options, Facts()))
+    module.build(pipeline, options, Facts(), bridge_config(options))
     return pipeline.to_runner_api()
 
 

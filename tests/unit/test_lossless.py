@@ -101,7 +101,12 @@ records = st.builds(
     headers=st.lists(st.tuples(names, values), max_size=8).map(tuple),
 )
 attribute_names = odd_names.filter(lambda name: 0 < len(name.encode()) <= 256) | text.filter(bool)
-attribute_values = text | st.sampled_from(["x" * 1024, "", '{"v":1}', "7", "0007", "1e3", "²"])
+attribute_values = text | st.sampled_from(
+    [
+        *["x" * 1024, "", '{"v":1}', "7", "0007", "1e3", "²"],
+        *['{"v":1,"headers":[true,false]}', '{"v":1,"value":null}', '{"v":true}'],
+    ]
+)
 messages = st.builds(
     PubsubRecord,
     data=st.binary(max_size=30),
@@ -127,6 +132,9 @@ twice_packed = packed_records.map(
 )
 tampered = st.tuples(packed_records, attribute_names, attribute_values).map(
     lambda t: t[0]._replace(attributes={**t[0].attributes, t[1]: t[2]})
+)
+other_data = st.tuples(packed_records, st.binary(max_size=3)).map(
+    lambda t: t[0]._replace(data=t[1])
 )
 tampered_records = st.tuples(packed_messages, names, values, st.integers(0, 9)).map(
     lambda t: t[0]._replace(headers=(*t[0].headers[: t[3]], (t[1], t[2]), *t[0].headers[t[3] :]))
@@ -163,7 +171,7 @@ def test_every_record_comes_back_from_pubsub_as_it_was(record):
 
 
 @thorough
-@given(messages | packed_records | tampered)
+@given(messages | packed_records | tampered | other_data)
 def test_every_message_comes_back_from_kafka_as_it_was(message):
     back = back_and_there(message)
     assert back.data == message.data
@@ -276,3 +284,22 @@ def test_the_messages_own_ordering_key_wins_over_the_policys():
     for ordering_key in ("none", "key", "partition"):
         policy = ToPubsubPolicy(Attributes.LOSSLESS, ordering_key)
         assert to_pubsub(record, policy).ordering_key == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("spill", "data"),
+    [
+        ('{"v":1,"value":null}', b"new data beside a tombstone's attributes"),
+        ('{"v":1,"headers":[true,false]}', b"d"),
+        ('{"v":true}', b"d"),
+        ('{"v":1.0}', b"d"),
+        ('{"v":1,"v":1}', b"d"),
+        ("[" * 1_000, b"d"),
+    ],
+)
+def test_what_only_looks_packed_is_carried_as_what_it_is(spill, data):
+    place = {"kafka.topic": "t", "kafka.partition": "0", "kafka.offset": "5"}
+    message = PubsubRecord(data, {**place, "a": "1", "b": "2", "bridge.record": spill})
+    assert record_in(message) is None
+    assert to_kafka(message, TO_KAFKA).value == data
+    assert back_and_there(message)[:3] == message[:3]

@@ -135,6 +135,8 @@ def test_a_value_becomes(pipeline: Pipeline, argument: str, field: str, value: A
         (PS, "--dead_letter=pubsub://projects/p/subscriptions/sss", "projects/PROJECT/topics/NAME"),
         (PS, "--dead_letter=gs://", "names no folder"),
         (PS, "--dead_letter=kafka:dead", "write kafka://..."),
+        (PS, "--dead_letter=kafka:/dead", "write kafka://..."),
+        (PS, "--dead_letter=file://dead", "file:///PATH"),
         (PS, "--dead_letter=dead*", "choose a folder without"),
         (PS, "--returns=keep", "drop, pass"),
         (PS, "--pull=push", "unary, streaming"),

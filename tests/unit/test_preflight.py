@@ -80,6 +80,9 @@ class FakePubsub:
         if self.missing:
             raise PreflightError(f"look at {name}: it does not exist; create it")
 
+    def keeps_messages(self, topic: str) -> bool:
+        return "unread" not in topic
+
     def subscription(self, name: str) -> SubscriptionInfo:
         return SubscriptionInfo(name, "projects/p/topics/ttt", 30, self.detached)
 
@@ -267,6 +270,8 @@ def test_seek_into_the_future_would_drop_messages_and_is_refused(
         (kafka_to_ps, "kafka://enough", None),
         (ps_to_kafka, "kafka://enough", r"subscriptions/sss.*10016384 needed, limit 7016384"),
         (ps_to_kafka, "pubsub://projects/p/topics/dead", None),
+        (ps_to_kafka, "pubsub://projects/p/topics/unread", "no subscription"),
+        (ps_to_kafka, "pubsub://projects/p/topics/ttt", "reads this topic"),
         (kafka_to_ps, "pubsub://projects/p/topics/dead", None),
     ],
 )

@@ -119,7 +119,7 @@ class FileDeadLetterSource:
             return {}
         try:
             return _from_json(self._ask("read", path, lambda: filesystem.get(path)))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SourceError(
                 f"read {path}: not what a redrive of version {_STATE_VERSION} has "
                 "remembered; choose another file for the state"

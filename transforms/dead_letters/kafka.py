@@ -14,7 +14,6 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from typing import TypeVar, cast
 
 from transforms.dead_letters.avro import labels, one_from_avro, to_avro
@@ -42,7 +41,7 @@ _Answer = TypeVar("_Answer")
 
 _CALL_TIMEOUT_S = 10.0
 _PATIENCE_S = 30.0
-_POLL_RECORDS = 500
+_POLL_RECORDS = 200
 
 
 class KafkaDeadLetters:
@@ -62,7 +61,7 @@ class KafkaDeadLetters:
             return
         deadline = time.monotonic() + timeout_s
         try:
-            producer = self._open(timeout_s)
+            producer = self._open()
             for letter in letters:
                 producer.produce(_to_record(letter, self._topic))
             if failures := producer.flush(max(0.0, deadline - time.monotonic())):
@@ -71,11 +70,9 @@ class KafkaDeadLetters:
             self.close()  # so that nothing of this write is counted to the next one
             raise
 
-    def _open(self, timeout_s: float) -> Producer:
+    def _open(self) -> Producer:
         if self._producer is None:
-            limit_s = min(timeout_s, self._config.delivery_timeout_s)
-            config = replace(self._config, delivery_timeout_s=limit_s)
-            self._producer = open_producer(self._cluster, config)
+            self._producer = open_producer(self._cluster, self._config)
         return self._producer
 
     def close(self) -> None:
@@ -210,9 +207,20 @@ class KafkaDeadLetterSource:
 
     def check(self, found: Sequence[Found]) -> None:
         try:
-            self._with_done(found)
+            _, first, beyond = self._with_done(found)
         except CommitError as error:
             raise SourceError(str(error)) from error
+        for part in first:
+            # Every second one may be refused, and leave a range of its own for the one after it.
+            digits = len(str(max(_offset_of(item) for item in found if _part_of(item) == part)))
+            worst = len(beyond[part]) + (len(found) // 2 + 1) * (digits + 1)
+            if worst > KAFKA_DEFAULT_MAX_OFFSET_METADATA_BYTES:
+                raise SourceError(
+                    f"redrive {part_names([part])}: too many letters before these still fail or "
+                    f"are left for what is done to be remembered in group {self._group_id}; "
+                    f"redrive those from offset {first[part]} on first, or set the group's offset "
+                    "behind them"
+                )
 
     def done(self, found: Sequence[Found]) -> None:
         done, first, beyond = self._with_done(found)
@@ -276,3 +284,11 @@ def _gaps(start: int, end: int, offsets: Iterable[int] = ()) -> Iterator[Span]:
         if offset > start:
             yield start, offset - 1
         start = offset + 1
+
+
+def _part_of(found: Found) -> Partition:
+    return cast("tuple[Partition, int]", found.token)[0]
+
+
+def _offset_of(found: Found) -> int:
+    return cast("tuple[Partition, int]", found.token)[1]

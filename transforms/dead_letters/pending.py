@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from transforms.dead_letters.letter import DeadLetter, DeadLetterSink, Direction, Stage
-from transforms.errors import PoisonError
+from transforms.errors import DeliveryError, PoisonError, TransferError
 from transforms.metrics import Counts
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.version import VERSION
@@ -71,7 +71,11 @@ class PendingLetters:
                 return
             if self._sink is None:
                 self._sink = self._open_sink()
-            self._sink.write(list(self._letters.values()), timeout_s)
+            try:
+                self._sink.write(list(self._letters.values()), timeout_s)
+            except TransferError as error:
+                what = error.what if isinstance(error, PoisonError) else error
+                raise DeliveryError(f"write dead letters: {what}") from error
             self._counts.add("dead_lettered", len(self._letters))
             self._letters.clear()
             self._payload_bytes = 0

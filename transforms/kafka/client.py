@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from transforms.errors import TransferError
+from transforms.limits import KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 from transforms.records import KafkaRecord
 
 Partition = tuple[str, int]
@@ -68,12 +69,15 @@ class ProducerConfig:
       delivery_timeout_s: after this an unconfirmed record is a failure.
       buffer_bytes: upper bound of what is buffered; `produce` blocks above it.
       max_message_bytes: largest record batch that the destination topic admits.
+      compression: of record batches; a topic's limit is about what is compressed, so that with gzip
+        `max_message_bytes` may be above it.
     """
 
     linger_ms: float = 5.0
     delivery_timeout_s: float = 300.0
     buffer_bytes: int = 50_000_000
-    max_message_bytes: int = 1_048_588
+    max_message_bytes: int = KAFKA_DEFAULT_MAX_MESSAGE_BYTES
+    compression: Literal["none", "gzip"] = "none"
 
 
 class RebalanceListener(Protocol):

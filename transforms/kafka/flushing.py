@@ -12,11 +12,16 @@ from transforms.records import KafkaRecord
 class FlushingProducer(ABC):
     """Collects failures, and writes again what failed only because a broker refused another record
     of its batch.
+
+    Where the broker does not say which record it means, all of the batch are suspects: each is
+    written again alone, and what is refused alone is refused.
     """
 
     def __init__(self) -> None:
         self._failures: list[Failure] = []
         self._again: list[KafkaRecord] = []
+        self._suspects: list[KafkaRecord] = []
+        self._alone = False
 
     @abstractmethod
     def produce(self, record: KafkaRecord) -> None:
@@ -41,5 +46,17 @@ class FlushingProducer(ABC):
             for record in again:
                 self.produce(record)
             self._await_all(deadline, timeout_s)
+        self._try_alone(deadline, timeout_s)
         failures, self._failures = self._failures, []
         return failures
+
+    def _try_alone(self, deadline: float, timeout_s: float) -> None:
+        suspects, self._suspects = self._suspects, []
+        self._alone = True
+        try:
+            while suspects:
+                self.produce(suspects.pop(0))
+                self._await_all(deadline, timeout_s)
+        finally:
+            self._alone = False
+            self._suspects = suspects

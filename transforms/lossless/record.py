@@ -95,7 +95,7 @@ def unpack_record(message: PubsubRecord) -> KafkaRecord | None:
         if record is None:
             attributes = _without_hops(message.attributes)
             record = _unpack_record(attributes, message.data)
-            if pack_record(record) != attributes:
+            if pack_record(record) != attributes or (record.value or b"") != message.data:
                 return None
     except MALFORMED:
         return None
@@ -136,7 +136,7 @@ def _order_text(ranks: list[int]) -> str:
 def _ranks(text: str, count: int) -> tuple[int, ...] | None:
     """The order of so many plain headers that a spill tells; None where it tells more than that."""
     ranks = parsed(text).get("headers", list(range(count)))
-    if not all(isinstance(rank, int) for rank in ranks) or sorted(ranks) != list(range(count)):
+    if not all(type(rank) is int for rank in ranks) or sorted(ranks) != list(range(count)):
         return None
     return tuple(ranks) if text == _order_text(ranks) else None
 

@@ -92,7 +92,8 @@ class GroupPolling:
     def fenced(self) -> bool:
         """As of 3.0, a static member that was replaced only stops its heartbeat, and sits idle."""
         group = self._consumer._coordinator
-        return bool(group.stable() and not group._heartbeat_enabled)
+        is_static = self._consumer.config["group_instance_id"] is not None
+        return bool(is_static and group.stable() and not group._heartbeat_enabled)
 
     def _must_join(self) -> bool:
         group = self._consumer._coordinator

@@ -112,7 +112,8 @@ class KafkaPythonProducer(FlushingProducer):
         return waiting + len(self._again)
 
     def _await_all(self, deadline: float, timeout_s: float) -> None:
-        with contextlib.suppress(errors.KafkaTimeoutError):
+        # UnknownError: a batch that was split because it was too large is never done itself.
+        with contextlib.suppress(errors.KafkaTimeoutError, errors.UnknownError):
             self._producer.flush(max(0.0, deadline - time.monotonic()))
         self._collect()
         while self._pending:
@@ -165,6 +166,7 @@ def _settings(cluster: KafkaConfig, config: ProducerConfig) -> dict[str, Any]:
         "enable_idempotence": False,
         "max_in_flight_requests_per_connection": 1,
         "partitioner": StickyPartitioner(),
+        "compression_type": None if config.compression == "none" else config.compression,
         "linger_ms": linger_ms,
         "delivery_timeout_ms": delivery_ms,
         "max_block_ms": min(delivery_ms, 30_000),

@@ -31,6 +31,9 @@ _TOO_LARGE = {
     KafkaError.INVALID_MSG_SIZE,
 }
 
+_OF_A_BATCH = {*_TOO_LARGE, KafkaError.INVALID_TIMESTAMP}
+"""What a broker says of a whole batch, whichever record of it is meant."""
+
 _REFUSALS = {
     KafkaError.INVALID_RECORD,
     KafkaError.INVALID_TIMESTAMP,
@@ -104,7 +107,7 @@ class LibrdkafkaProducer(FlushingProducer):
 
     def in_flight(self) -> int:
         self._poll(0)
-        return len(self._producer) + len(self._again)
+        return len(self._producer) + len(self._again) + len(self._suspects)
 
     def _await_all(self, deadline: float, timeout_s: float) -> None:
         if remaining := self._producer.flush(max(0.0, deadline - time.monotonic())):
@@ -122,6 +125,8 @@ class LibrdkafkaProducer(FlushingProducer):
     def _on_failed(self, record: KafkaRecord, error: KafkaError, _: Message | None) -> None:
         if error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
             self._again.append(record)
+        elif error.code() in _OF_A_BATCH and not self._alone:
+            self._suspects.append(record)
         else:
             self._failures.append(Failure(record, self._failure(record, error)))
 

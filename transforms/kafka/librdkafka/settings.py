@@ -64,6 +64,7 @@ def of_producer(cluster: KafkaConfig, config: ProducerConfig) -> dict[str, Any]:
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
+        "compression.type": config.compression,
         "linger.ms": config.linger_ms,
         "message.timeout.ms": max(1, int(timeout_ms)),
         "topic.metadata.propagation.max.ms": min(_UNKNOWN_TOPIC_MS, int(timeout_ms / 2)),

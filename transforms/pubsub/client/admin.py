@@ -39,6 +39,17 @@ class PubsubAdmin:
         """Checks that `projects/P/topics/T` exists."""
         self._call("check", name, self._publisher.get_topic, types.GetTopicRequest(topic=name))
 
+    def keeps_messages(self, topic: str) -> bool:
+        """Whether what is published to a topic is kept: for a subscription, or by the topic."""
+        found = self._call(
+            "check", topic, self._publisher.get_topic, types.GetTopicRequest(topic=topic)
+        )
+        if found.message_retention_duration:
+            return True
+        request = types.ListTopicSubscriptionsRequest(topic=topic, page_size=1)
+        answer = self._call("check", topic, self._publisher.list_topic_subscriptions, request)
+        return bool(answer.subscriptions)
+
     def subscription(self, name: str) -> SubscriptionInfo:
         """Describes `projects/P/subscriptions/S`."""
         found = self._call(

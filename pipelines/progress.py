@@ -65,7 +65,8 @@ class Meter:
         state = "draining" if control.stop_reason else "running"
         if self._stopped is not None:
             state = "stopped"
-        dead = totals["dead_lettered"]
+        dead, returns = totals["dead_lettered"], totals["returns_dropped"]
+        dropped = [Part(f"returns dropped {returns:,}", dispensable=1)] if returns else []
         return fit(
             [
                 Part(f"{self._pipeline} {state}"),
@@ -75,6 +76,7 @@ class Meter:
                 Part(f"delivered {totals['delivered']:,}"),
                 Part(self._left(totals), dispensable=1),
                 Part(f"dead letters {dead:,}", dispensable=0 if dead else 5),
+                *dropped,
                 Part(str(datetime.timedelta(seconds=int(self.seconds))), dispensable=3),
             ],
             width,

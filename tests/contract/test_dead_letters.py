@@ -403,11 +403,27 @@ def test_what_is_too_scattered_to_be_remembered_is_an_error_before_anything_is_c
         source.check(found[1::2])
     with pytest.raises(CommitError, match="too scattered"):
         source.done(found[1::2])
-    source.check(found)
+    source.check(found[:200])
     assert kafka.admin.committed(group(unique)) == {}
     source.done(found)
     source.close()
     assert kafka.admin.committed(group(unique)) == {(unique, 0): 2_000}
+
+
+def test_letters_whose_fate_could_not_be_remembered_are_refused_before_they_are_sent(
+    librdkafka,
+):
+    librdkafka.write(*(letter(number) for number in range(1_200)))
+    source = librdkafka.source()
+
+    def half_of_each_batch_fails() -> None:
+        for batch in source.read():
+            source.check(batch)
+            source.done(batch[1::2])
+
+    with pytest.raises(SourceError, match="too many letters before these still fail"):
+        half_of_each_batch_fails()
+    source.close()
 
 
 @pytest.mark.parametrize(("offset", "text"), [(5, ""), (0, "what others keep there")])

@@ -413,7 +413,7 @@ def test_what_is_too_scattered_to_be_remembered_is_an_error_before_anything_is_c
 def test_letters_whose_fate_could_not_be_remembered_are_refused_before_they_are_sent(
     librdkafka,
 ):
-    librdkafka.write(*(letter(number) for number in range(1_200)))
+    librdkafka.write(*(letter(number) for number in range(2_400)))
     source = librdkafka.source()
 
     def half_of_each_batch_fails() -> None:

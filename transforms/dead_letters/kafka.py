@@ -12,15 +12,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import TypeVar, cast
 
 from transforms.dead_letters.avro import labels, one_from_avro, to_avro
 from transforms.dead_letters.letter import DeadLetter, Found
 from transforms.dead_letters.ranges import Ranges, Span
-from transforms.deadlines import retried
-from transforms.errors import CommitError, PreflightError, SourceError, TransferError
+from transforms.deadlines import retried, within
+from transforms.errors import (
+    CommitError,
+    DeliveryError,
+    PreflightError,
+    SourceError,
+    TransferError,
+)
 from transforms.kafka.client import (
     Admin,
     ConsumerConfig,
@@ -61,7 +68,7 @@ class KafkaDeadLetters:
             return
         deadline = time.monotonic() + timeout_s
         try:
-            producer = self._open()
+            producer = self._open(timeout_s)
             for letter in letters:
                 producer.produce(_to_record(letter, self._topic))
             if failures := producer.flush(max(0.0, deadline - time.monotonic())):
@@ -70,9 +77,17 @@ class KafkaDeadLetters:
             self.close()  # so that nothing of this write is counted to the next one
             raise
 
-    def _open(self) -> Producer:
+    def _open(self, timeout_s: float) -> Producer:
         if self._producer is None:
-            self._producer = open_producer(self._cluster, self._config)
+            try:
+                open_one = partial(open_producer, self._cluster, self._config)
+                self._producer = within(timeout_s, open_one)
+            except TimeoutError as error:
+                servers = self._cluster.bootstrap_servers
+                raise DeliveryError(
+                    f"produce {self._topic}: {servers} does not answer within {timeout_s:g} s; "
+                    "check the network"
+                ) from error
         return self._producer
 
     def close(self) -> None:
@@ -206,14 +221,14 @@ class KafkaDeadLetterSource:
             yield found
 
     def check(self, found: Sequence[Found]) -> None:
+        offsets = _offsets(found)
         try:
-            _, first, beyond = self._with_done(found)
+            _, first, beyond = self._with_done(offsets)
         except CommitError as error:
             raise SourceError(str(error)) from error
-        for part in first:
+        for part, numbers in offsets.items():
             # Every second one may be refused, and leave a range of its own for the one after it.
-            digits = len(str(max(_offset_of(item) for item in found if _part_of(item) == part)))
-            worst = len(beyond[part]) + (len(found) // 2 + 1) * (digits + 1)
+            worst = len(beyond[part]) + (len(numbers) // 2 + 1) * (len(str(max(numbers))) + 1)
             if worst > KAFKA_DEFAULT_MAX_OFFSET_METADATA_BYTES:
                 raise SourceError(
                     f"redrive {part_names([part])}: too many letters before these still fail or "
@@ -223,7 +238,7 @@ class KafkaDeadLetterSource:
                 )
 
     def done(self, found: Sequence[Found]) -> None:
-        done, first, beyond = self._with_done(found)
+        done, first, beyond = self._with_done(_offsets(found))
         try:
             retried(lambda: self._ask().commit(self._group_id, first, beyond), _CALL_TIMEOUT_S)
         except PreflightError as error:
@@ -231,17 +246,13 @@ class KafkaDeadLetterSource:
         self._done |= done
 
     def _with_done(
-        self, found: Sequence[Found]
+        self, offsets: Mapping[Partition, Sequence[int]]
     ) -> tuple[dict[Partition, Ranges], dict[Partition, int], dict[Partition, str]]:
         """What would be done, the offsets to commit, and their metadata.
 
         Raises:
           CommitError: the metadata is longer than a broker takes.
         """
-        offsets: dict[Partition, list[int]] = {}
-        for item in found:
-            part, offset = cast("tuple[Partition, int]", item.token)
-            offsets.setdefault(part, []).append(offset)
         done = {part: self._done[part].with_numbers(new) for part, new in offsets.items()}
         first = {part: ranges.first_missing() for part, ranges in done.items()}
         beyond = {part: str(ranges.beyond(first[part])) for part, ranges in done.items()}
@@ -286,9 +297,9 @@ def _gaps(start: int, end: int, offsets: Iterable[int] = ()) -> Iterator[Span]:
         start = offset + 1
 
 
-def _part_of(found: Found) -> Partition:
-    return cast("tuple[Partition, int]", found.token)[0]
-
-
-def _offset_of(found: Found) -> int:
-    return cast("tuple[Partition, int]", found.token)[1]
+def _offsets(found: Sequence[Found]) -> dict[Partition, list[int]]:
+    offsets: dict[Partition, list[int]] = {}
+    for item in found:
+        part, offset = cast("tuple[Partition, int]", item.token)
+        offsets.setdefault(part, []).append(offset)
+    return offsets

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import TypeVar, cast
+from typing import cast
 
 from transforms.dead_letters.avro import labels, one_from_avro, to_avro
 from transforms.dead_letters.letter import DeadLetter, Found
@@ -43,8 +43,6 @@ from transforms.limits import KAFKA_DEFAULT_MAX_OFFSET_METADATA_BYTES
 from transforms.records import KafkaRecord
 
 _log = logging.getLogger(__name__)
-
-_Answer = TypeVar("_Answer")
 
 _CALL_TIMEOUT_S = 10.0
 _PATIENCE_S = 30.0

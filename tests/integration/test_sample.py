@@ -108,7 +108,7 @@ def test_each_kind_of_record_is_told_and_the_group_is_not_touched(
         ("fits", "", 1, f"{unique}/0@0"),
     ]
     [(_, reason, count, example)] = [row for row in rows(result) if row[0] == "dead letter"]
-    assert "N headers" in reason
+    assert "takes N attributes" in reason
     assert (count, example) == (1, f"{unique}/0@4")
     assert result["largest"]["payload"]["name"] == f"{unique}/0@4"
     assert result["source"]["offsets_to_read"] == 7

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, Literal
 
@@ -115,6 +115,15 @@ def flag(default: Any, help: str, *, group: str, where: Where = BOTH, **more: An
         name=more.pop("name", ""), default=default, help=help, group=group, where=where, **more
     )
     return field(repr=not declared.secret, metadata={"flag": declared})
+
+
+def declared(options: type[Any]) -> tuple[Flag, ...]:
+    """The flags that a dataclass declares, in the order of help."""
+    return tuple(
+        replace(f.metadata["flag"], name=f.metadata["flag"].name or f.name, dest=f.name)
+        for f in fields(options)
+        if "flag" in f.metadata
+    )
 
 
 def choice(default: Any, help: str, *words: str, **more: Any) -> Any:

@@ -9,7 +9,7 @@ check and the templates are all derived from it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,10 +26,10 @@ from pipelines.flags import (
     OWN_SOURCE,
     PS_TO_KAFKA,
     RUNNERS,
-    Flag,
     Pipeline,
     Runner,
     choice,
+    declared,
     flag,
 )
 from transforms.dead_letters.places import Place
@@ -438,11 +438,7 @@ class Options:
         return KafkaConfig(self.bootstrap_servers, self.client, self.properties)
 
 
-FLAGS: tuple[Flag, ...] = tuple(
-    replace(f.metadata["flag"], name=f.metadata["flag"].name or f.name, dest=f.name)
-    for f in fields(Options)
-    if "flag" in f.metadata
-)
+FLAGS = declared(Options)
 """All declarations, in the order of help."""
 
 
@@ -465,11 +461,7 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
         value["bootstrap_servers"] = emulator = ""
     value["seek"] = flag_rules.qualified(value["seek"], value["subscription"])
     value["kafka_config"] = dict(value["kafka_config"])
-    in_file = value["kafka_properties"]
-    properties = config.validate(
-        (config.parse_properties_file(str(in_file)) if in_file else {}) | value["kafka_config"]
-    )
-    client, reason = choose_client(value["kafka_client"], properties)
+    properties, client, reason = kafka_client(value)
     return Options(
         **value,
         pipeline=pipeline,
@@ -481,3 +473,16 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
         client_reason=reason,
         properties=properties,
     )
+
+
+def kafka_client(value: Mapping[str, Any]) -> tuple[dict[str, str], ClientName, str]:
+    """All client properties, of the file and of the flags; the client that can use them, and why.
+
+    Raises:
+      UsageError: a property is unknown or wrong, or the client that was asked for cannot be used.
+    """
+    in_file = value["kafka_properties"]
+    properties = config.validate(
+        (config.parse_properties_file(str(in_file)) if in_file else {}) | value["kafka_config"]
+    )
+    return properties, *choose_client(value["kafka_client"], properties)

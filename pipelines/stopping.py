@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines import output
+from pipelines.signals import handled
 from transforms.control import Control
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
@@ -30,9 +29,5 @@ def graceful_stop(control: Control, what: str) -> Iterator[None]:
         output.write_now(f"{name}: {what}; once more ends at once")
         control.stop(name)
 
-    previous = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-    try:
+    with handled((signal.SIGINT, signal.SIGTERM), on_signal):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

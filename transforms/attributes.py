@@ -70,7 +70,7 @@ def plain_headers(headers: Headers) -> dict[str, str]:
             try:
                 attributes[name] = value.decode()
             except UnicodeDecodeError:
-                continue
+                continue  # not plain, as its absence says
     return attributes
 
 

@@ -78,11 +78,12 @@ class _MapFn(beam.DoFn):
         self._dropped: list[str] = []
 
     def process(self, element: Any) -> Sequence[Any]:
-        if self._destination and origins.names(self._marker_of(element), self._destination):
+        marker = self._marker_of(element)
+        if self._destination and origins.names(marker, self._destination):
             self._drop_return(element)
             return ()
         try:
-            mapped = self._mapping(element, dropped=self._dropped)
+            mapped = self._mapping(element, dropped=self._dropped, marker=marker)
         except UnmappableError as error:
             self._bridge.give_up(element, error, "map")
             return ()

@@ -79,7 +79,10 @@ class ToKafkaPolicy:
 
 
 def to_pubsub(
-    record: KafkaRecord, policy: ToPubsubPolicy, dropped: list[str] | None = None
+    record: KafkaRecord,
+    policy: ToPubsubPolicy,
+    dropped: list[str] | None = None,
+    marker: str | None = None,
 ) -> PubsubRecord:
     """Maps one Kafka record to one Pub/Sub message; the payload is not touched.
 
@@ -90,6 +93,7 @@ def to_pubsub(
         (str, bytes | None), names may repeat.
       policy: which attributes to write, and what the ordering key is.
       dropped: takes, for each field that is left out with METADATA, what becomes of it and why.
+      marker: that of the record (`origins.in_headers`), where it is known already.
     Returns:
       A message of at most 100 attributes; names <= 256 bytes, values <= 1024 bytes, all UTF-8.
     Raises:
@@ -111,7 +115,7 @@ def to_pubsub(
             "use --attributes=metadata",
         )
     if attributes:
-        marker = origins.in_headers(record.headers)
+        marker = origins.in_headers(record.headers) if marker is None else marker
         if policy.cluster_id:
             marker = origins.extended(marker, origins.of_kafka(policy.cluster_id, record.topic))
         if marker:
@@ -130,7 +134,10 @@ def to_pubsub(
 
 
 def to_kafka(
-    message: PubsubRecord, policy: ToKafkaPolicy, dropped: list[str] | None = None
+    message: PubsubRecord,
+    policy: ToKafkaPolicy,
+    dropped: list[str] | None = None,
+    marker: str | None = None,
 ) -> KafkaRecord:
     """Maps one Pub/Sub message to one Kafka record; the payload is not touched.
 
@@ -140,6 +147,7 @@ def to_kafka(
       message: data of 0..10_000_000 bytes, at most 100 attributes.
       policy: the topic, which headers to write, where key and partition come from.
       dropped: takes, for each attribute that is left out, a line that says so.
+      marker: that of the message (`origins.in_attributes`), where it is known already.
     Returns:
       A record for `policy.topic`, without an offset; unless it is one that was packed into the
       message, its timestamp is the message's publish time.
@@ -155,8 +163,8 @@ def to_kafka(
         headers = lossless.pack_message(message)
     elif policy.attributes is Attributes.METADATA:
         headers = _headers(message, policy, dropped)
-    if headers and (policy.origin or ORIGINS in message.attributes):
-        marker = origins.in_attributes(message.attributes)
+    if headers:
+        marker = origins.in_attributes(message.attributes) if marker is None else marker
         if policy.origin:
             marker = origins.extended(marker, policy.origin)
         if marker:

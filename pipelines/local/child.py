@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from types import FrameType
 
+from pipelines.signals import handled
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -32,12 +34,8 @@ def stop_signals() -> Iterator[None]:
             signal.signal(each, signal.SIG_DFL)
         raise Stopped(number)
 
-    previous = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
+    with handled(_SIGNALS, stop):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def run(command: list[str], environment: Mapping[str, str]) -> int:
@@ -60,15 +58,11 @@ def run(command: list[str], environment: Mapping[str, str]) -> int:
         elif not (on_terminal and number in (signal.SIGINT, signal.SIGHUP)):
             process.send_signal(number)
 
-    previous = {number: signal.signal(number, hand_on) for number in _SIGNALS}
-    try:
+    with handled(_SIGNALS, hand_on):
         process = subprocess.Popen(command, env=environment, start_new_session=not on_terminal)
         for number in early:
             process.send_signal(number)
         status = process.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
     return status if status >= 0 else 128 - status
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +13,11 @@ from pipelines import flag_rules, options
 from pipelines import flag_values as values
 from pipelines.command_line import Parser, add_flags, value_of
 from pipelines.flag_values import KeySource
-from pipelines.flags import BOTH, KAFKA_TO_PS, Flag, Runner, flag
+from pipelines.flags import BOTH, KAFKA_TO_PS, Flag, Runner, declared, flag
 from pipelines.redrive.loop import Selection
 from transforms.dead_letters.places import Place
 from transforms.errors import PoisonError, UsageError
-from transforms.kafka import config
 from transforms.kafka.client import ClientName, KafkaConfig
-from transforms.kafka.clients import choose_client
 
 PROG = "python -m pipelines.redrive"
 
@@ -184,11 +182,7 @@ class Options:
         return Selection(self.error_class, self.after, self.before, self.max_messages)
 
 
-FLAGS: tuple[Flag, ...] = tuple(
-    replace(f.metadata["flag"], name=f.metadata["flag"].name or f.name, dest=f.name)
-    for f in fields(Options)
-    if "flag" in f.metadata
-)
+FLAGS = declared(Options)
 """All declarations, in the order of help."""
 
 
@@ -209,11 +203,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     if value["source"].kind == "kafka":
         value["group_id"] = value["group_id"] or f"redrive-{value['source'].name}"
     value["kafka_config"] = dict(value["kafka_config"])
-    in_file = value["kafka_properties"]
-    properties = config.validate(
-        (config.parse_properties_file(str(in_file)) if in_file else {}) | value["kafka_config"]
-    )
-    client, _ = choose_client(value["kafka_client"], properties)
+    properties, client, _ = options.kafka_client(value)
     return Options(**value, client=client, properties=properties)
 
 

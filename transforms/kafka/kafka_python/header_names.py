@@ -40,7 +40,10 @@ def _read(batch: DefaultRecordBatch) -> Any:
     try:
         return _read_strictly(batch)
     except UnicodeDecodeError:
-        pass
+        return _read_escaped(batch)
+
+
+def _read_escaped(batch: DefaultRecordBatch) -> Any:
     whole = batch._buffer
     length, start = decode_varint(whole, batch._pos)
     end = start + length

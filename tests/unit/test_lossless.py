@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transforms import limits
-from transforms.attributes import ORIGINS, size_bytes
+from transforms.attributes import ORIGINS, OWN_HEADERS, size_bytes
 from transforms.errors import UnmappableError
 from transforms.lossless import message_in, pack_message, pack_record, record_in
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
@@ -136,9 +136,16 @@ tampered = st.tuples(packed_records, attribute_names, attribute_values).map(
 other_data = st.tuples(packed_records, st.binary(max_size=3)).map(
     lambda t: t[0]._replace(data=t[1])
 )
-tampered_records = st.tuples(packed_messages, names, values, st.integers(0, 9)).map(
-    lambda t: t[0]._replace(headers=(*t[0].headers[: t[3]], (t[1], t[2]), *t[0].headers[t[3] :]))
-)
+edits = st.tuples(st.sampled_from(sorted(OWN_HEADERS)) | names, values)
+tampered_records = st.tuples(
+    packed_messages, st.integers(0, 9), st.integers(0, 2), st.lists(edits, max_size=2)
+).map(lambda t: t[0]._replace(headers=spliced(t[0].headers, *t[1:])))
+
+
+def spliced(headers, start: int, count: int, edits) -> tuple[tuple[str, bytes | None], ...]:
+    """Headers with so many of them replaced by others."""
+    return (*headers[:start], *edits, *headers[start + count :])
+
 
 
 def without_hops(message: PubsubRecord) -> dict[str, str]:

@@ -58,7 +58,7 @@ def _unpack_message(record: KafkaRecord) -> PubsubRecord:
     """Raises one of `MALFORMED` unless the message packs to this record's headers."""
     headers: list[Any] = [header for header in record.headers if header[0] != ORIGINS]
     rest = headers.pop()[1]
-    ordering_key = headers.pop()[1] if headers[-1][0] == ORDERING_KEY else None
+    ordering_key = headers.pop()[1].decode() if headers[-1][0] == ORDERING_KEY else None
     published = headers.pop()[1].decode() if headers[-1][0] == PUBLISH_TIME else None
     id_name, message_id = headers.pop()
     attributes: dict[str, str] = {}
@@ -74,14 +74,14 @@ def _unpack_message(record: KafkaRecord) -> PubsubRecord:
         odd = {name for name in spilled if CUT not in name}
         if rest != _rest_of_message(spilled) or not odd <= OWN_HEADERS:
             raise ValueError
-    keys = [None, ordering_key, *(value for _, value in headers)]
-    derived = record.key in keys or record.key in [value.encode() for value in spilled.values()]
-    if id_name != MESSAGE_ID or ordering_key == b"" or record.value is None or not derived:
+    keys = {*attributes.values(), *spilled.values(), ordering_key}
+    derived = record.key is None or record.key.decode() in keys
+    if id_name != MESSAGE_ID or ordering_key == "" or record.value is None or not derived:
         raise ValueError
     return PubsubRecord(
         record.value,
         attributes | spilled,
-        ordering_key.decode() if ordering_key else "",
+        ordering_key or "",
         message_id.decode(),
         None if published is None else number(published),
     )

@@ -52,6 +52,7 @@ def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
         start=facts.start,
         assignment=options.assignment,
         shards=options.shards,
+        on_offset_gap=options.on_offset_gap,
     )
     return (
         pipeline

@@ -228,6 +228,17 @@ class Options:
         metavar="now|timestamp=RFC3339|snapshot=NAME",
     )
 
+    on_offset_gap: Literal["fail", "continue"] = choice(
+        "fail",
+        "What follows when offsets that should be read next are gone (retention, a truncated log, "
+        "a topic that was deleted or made anew): an error that says which; or going on at the next "
+        "one that exists, with those that are gone counted as offsets_lost.",
+        "fail",
+        "continue",
+        group=BEGIN,
+        where=ONLY_KAFKA_TO_PS,
+    )
+
     # -- when to stop
     max_messages: int | None = flag(
         None,
@@ -369,7 +380,6 @@ class Options:
         30.0,
         "How often new partitions and topics are looked for.",
         group=SPEED,
-        where=ONLY_KAFKA_TO_PS,
         parse=_SECONDS,
         metavar="S",
     )

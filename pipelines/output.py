@@ -16,6 +16,7 @@ from rich.text import Text
 
 from pipelines import report
 from pipelines.options import Options
+from pipelines.printable import one_line, printable
 from pipelines.progress import Meter
 from transforms.errors import TransferError
 from transforms.registry import Bridge
@@ -57,9 +58,9 @@ class _Formatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             text += ": " + "".join(traceback.format_exception_only(error)).strip().split("\n")[-1]
-        lines = [f"{self.formatTime(record, self.datefmt)} {record.levelname} " + _one_line(text)]
+        lines = [f"{self.formatTime(record, self.datefmt)} {record.levelname} " + one_line(text)]
         if record.exc_info and self._debug:
-            lines += self.formatException(record.exc_info).splitlines()
+            lines += map(printable, self.formatException(record.exc_info).splitlines())
         return "\n".join(self.prefix + line for line in lines)
 
 
@@ -108,7 +109,7 @@ def configure_logging(debug: bool, demo: bool) -> None:
 
 def say(text: str) -> None:
     """Plain text, without time and level."""
-    _handler.write("\n".join(_handler.prefix + line for line in text.splitlines()))
+    _handler.write("\n".join(_handler.prefix + printable(line) for line in text.split("\n")))
 
 
 def write_now(text: str) -> None:
@@ -194,7 +195,3 @@ def _repeating(action: Callable[[], None], period_s: float) -> Iterator[None]:
     finally:
         ended.set()
         thread.join(_JOIN_S)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(line.strip() for line in text.splitlines())

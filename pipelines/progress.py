@@ -62,11 +62,16 @@ class Meter:
         """
         control, totals = self._bridge.control, self._bridge.counts.totals()
         rate, bytes_rate = self._rates(totals["delivered"], totals["bytes"])
+        trouble = ", ".join(self._bridge.health.in_trouble)
         state = "draining" if control.stop_reason else "running"
         if self._stopped is not None:
             state = "stopped"
+        elif trouble:
+            state = f"degraded ({trouble})"
         dead, returns = totals["dead_lettered"], totals["returns_dropped"]
         dropped = [Part(f"returns dropped {returns:,}", dispensable=1)] if returns else []
+        if lost := totals["offsets_lost"]:
+            dropped.append(Part(f"offsets lost {lost:,}"))
         return fit(
             [
                 Part(f"{self._pipeline} {state}"),

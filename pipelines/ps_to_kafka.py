@@ -55,6 +55,7 @@ def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
             delivery_timeout_s=options.delivery_timeout_s,
             buffer_bytes=options.max_in_flight_bytes // 4,
             max_message_bytes=facts.topic.max_message_bytes,
+            metadata_interval_ms=int(options.metadata_interval_s * 1000),
         ),
         rules=facts.topic,
     )

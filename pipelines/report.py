@@ -21,19 +21,24 @@ FIELDS = (
     "released",
     "fields_dropped",
     "commit_failures",
+    "retries",
+    "offsets_lost",
 )
 """The counters in a report; their meaning is in `transforms.metrics.COUNTERS`."""
 
 
 def content(bridge: Bridge, seconds: float) -> dict[str, Any]:
-    """The report: counters, seconds, the first and last offset of each partition, an error."""
+    """The report: counters, seconds, of them degraded, first and last offset of each partition, an
+    error."""
     totals = bridge.counts.totals()
     offsets: dict[str, dict[str, dict[str, int]]] = {}
     for name, found in (("first", bridge.first_offsets), ("last", bridge.last_offsets)):
         for (topic, partition), offset in sorted(found.items()):
             offsets.setdefault(topic, {}).setdefault(str(partition), {})[name] = offset
     report: dict[str, Any] = {field: totals[field] for field in FIELDS}
-    report |= {"seconds": round(seconds, 3), "offsets": offsets}
+    report["seconds"] = round(seconds, 3)
+    report["degraded_seconds"] = round(bridge.health.degraded_s, 3)
+    report["offsets"] = offsets
     if bridge.failure is not None:
         report["error"] = " ".join(str(bridge.failure).split())
     return report

@@ -10,6 +10,7 @@
         ├── DeliveryError    a write was not confirmed in time, or not allowed
         ├── CommitError      a commit or ack failed; the messages come again
         └── SourceError      reading failed
+            ├── UnavailableError  a service does not answer now; asking again may help
             └── OffsetGapError    offsets that should be read no longer exist
 
 Texts follow `<operation> <resource>: <what is wrong: got, against limit>; <what to do>` and hold
@@ -84,5 +85,29 @@ class SourceError(TransferError):
     """The source could not be read."""
 
 
+class UnavailableError(SourceError):
+    """A service does not answer now, or cannot; asking again may help."""
+
+
 class OffsetGapError(SourceError):
-    """Offsets that should be read next no longer exist (retention, truncation, recreation)."""
+    """Offsets that should be read next no longer exist (retention, truncation, recreation).
+
+    Attributes:
+      topic, partition: where.
+      first, end: the offsets that are gone, `end` not included; equal where it is not known which.
+      resume: the first offset that can be read on from without missing what still exists.
+    """
+
+    def __init__(
+        self, what: str, topic: str, partition: int, first: int, end: int, resume: int
+    ) -> None:
+        super().__init__(what, topic, partition, first, end, resume)
+        self.what = what
+        self.topic, self.partition = topic, partition
+        self.first, self.end, self.resume = first, end, resume
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}; go on from {self.resume} with --on_offset_gap=continue, or choose where "
+            "with --start and --reset_offsets"
+        )

@@ -24,6 +24,8 @@ COUNTERS = {
     "released": "messages read and given back: not committed or acked by this process",
     "fields_dropped": "keys, headers or attributes left out because they do not fit",
     "commit_failures": "commits or acks that failed: what they covered comes again",
+    "retries": "attempts to reach a service that failed and were repeated",
+    "offsets_lost": "Kafka offsets that were gone before they could be read",
     "bytes": "payload bytes confirmed by the destination",
 }
 """Counter name to meaning."""

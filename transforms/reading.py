@@ -81,6 +81,7 @@ def read_bundle(bridge: Bridge, session: Reader, bundle: Bundle, tracker: Any) -
             tracker.defer_remainder()
             break
         with bridge.failing():
+            bridge.health.check()
             batch: Batch = session.poll()
         if not tracker.try_claim(batch.positions):
             session.unclaim(batch)

@@ -21,7 +21,8 @@ from typing import Any, Protocol, TypeVar
 from transforms.control import Bounds, Control
 from transforms.dead_letters.letter import Direction, Stage
 from transforms.dead_letters.pending import OpenSink, PendingLetters
-from transforms.errors import BridgeError, PoisonError, TransferError
+from transforms.errors import BridgeError, DeliveryError, PoisonError, TransferError
+from transforms.health import DESTINATION, Health, StallWatch
 from transforms.metrics import Counts
 from transforms.records import KafkaRecord, PubsubRecord
 
@@ -37,7 +38,8 @@ class BridgeConfig:
       bounds: what bounds the run, in this process.
       commit_interval_s: a bundle with messages in it lasts no longer.
       linger_ms: a sink's partial batch waits no longer, in milliseconds.
-      delivery_timeout_s: a write that is not confirmed after this has failed.
+      delivery_timeout_s: a write that is not confirmed after this has failed; so has a service that
+        has not answered for so long.
       revoke_timeout_s: how long sinks may flush while partitions are being revoked.
       max_in_flight_bytes: messages in memory, read and not yet confirmed.
       direction: the pipeline, as dead letters name it.
@@ -84,6 +86,11 @@ class Writer(Protocol):
     def clean(self) -> bool:
         """Whether nothing is in flight and nothing has failed."""
 
+    @property
+    def confirmed(self) -> int | None:
+        """How many have been confirmed since it was opened; None while nothing is in flight. May be
+        read by any thread."""
+
     def close(self) -> None:
         """Disconnects without waiting; idempotent."""
 
@@ -101,6 +108,9 @@ class Bridge:
         self.config = config
         self.control = Control(config.bounds)
         self.counts = Counts()
+        self.health = Health(
+            config.delivery_timeout_s, self.counts, gives_up=lambda: self.control.stopping
+        )
         self.failure: BridgeError | None = None
         self.first_offsets: dict[tuple[str, int], int] = {}
         self.last_offsets: dict[tuple[str, int], int] = {}
@@ -114,6 +124,8 @@ class Bridge:
         self._sessions: dict[Hashable, Any] = {}
         self._idle_writers: dict[Hashable, list[Any]] = {}
         self._busy_writers: dict[int, tuple[Hashable, Any]] = {}
+        self._stall_watch = StallWatch(self.health, DESTINATION, self._confirmed, _stalled)
+        self._stall_watch.start()
 
     def session(self, key: Hashable, opener: Callable[[], SessionT]) -> SessionT:
         """The session of a source's shard, opened at its first use."""
@@ -227,8 +239,20 @@ class Bridge:
                 self.fail(error)
         for writer in writers:
             writer.close()
+        self._stall_watch.stop()
         if self._dead_letters is not None:
             self._dead_letters.close()
+
+    def _confirmed(self) -> object:
+        """What all writers in use have confirmed; None while nothing is in flight."""
+        with self._lock:
+            writers = [writer for _, writer in self._busy_writers.values()]
+        confirmed = [writer.confirmed for writer in writers]
+        return None if confirmed.count(None) == len(confirmed) else confirmed
+
+
+def _stalled(seconds: float) -> DeliveryError:
+    return DeliveryError(f"write: the destination has confirmed nothing for {seconds:.0f} s")
 
 
 _bridges: dict[str, Bridge] = {}

@@ -100,10 +100,12 @@ def _start(
 
 
 def _refuse_gaps(options: Options, admin: Admin, committed: Offsets) -> None:
-    """Committed offsets whose records are gone would be skipped in silence."""
+    """Committed offsets whose records are gone, unless the bridge is to go on behind them."""
+    if options.on_offset_gap == "continue":
+        return
     what_to_do = (
-        f"begin elsewhere with --reset_offsets and --start, or with another --group_id than "
-        f"{options.group_id}"
+        "go on at the next one that exists with --on_offset_gap=continue, or choose where with "
+        "--start and --reset_offsets"
     )
     _refuse_outside(admin, "continue", committed, what_to_do)
 
@@ -113,6 +115,11 @@ def _refuse_outside(admin: Admin, operation: str, offsets: Offsets, what_to_do: 
     wrong = [
         f"{operation} {topic}/{number}: offset {offset} is not there, "
         f"the partition holds {first[topic, number]} to {end[topic, number]}"
+        + (
+            f"; {offset} to {first[topic, number] - 1} are gone unread"
+            if offset < first[topic, number]
+            else ""
+        )
         for (topic, number), offset in sorted(offsets.items())
         if not first[topic, number] <= offset <= end[topic, number]
     ]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.printable import one_line
 from pipelines.redrive.loop import Tally
 from transforms.dead_letters.letter import DeadLetter
 
@@ -63,7 +64,7 @@ def _row(letter: DeadLetter) -> tuple[str, ...]:
         f"{letter.original.payload_bytes:,}",
         letter.error.removeprefix(f"map {name}: "),  # other columns say it
     )
-    return tuple(map(_printable, cells))
+    return tuple(map(one_line, cells))
 
 
 def _table(rows: list[tuple[str, ...]], on_terminal: bool) -> Table:
@@ -87,11 +88,6 @@ def _when(ms: int) -> str:
     except (ValueError, OverflowError, OSError):
         return f"{ms} ms"
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _printable(text: str) -> str:
-    """One line without control characters, which a dead letter may bring along."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
 
 
 def last_line(tally: Tally, dropped: int, dry_run: bool, why: str, seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from transforms.errors import (
     RefusedError,
     SourceError,
     TransferError,
+    UnavailableError,
     UsageError,
 )
 from transforms.kafka.client import KafkaConfig
@@ -198,7 +200,8 @@ def test_a_header_name_that_is_not_utf_8_comes_back_to_the_byte(clients, unique,
     assert {type(record) for record in read} == {KafkaRecord}
     assert {type(record.headers) for record in read} == {tuple}
     assert consumer.positions() == dict.fromkeys(partitions(topic, 3), 10)
-    until(lambda: consumer.poll(0.05, 10) == [] and consumer.lag() == 0, "no lag")
+    none = dict.fromkeys(partitions(topic, 3), 0)
+    until(lambda: consumer.poll(0.05, 10) == [] and consumer.lags() == none, "no lag")
     for at in (1, 8, 9):  # within a batch
         consumer.seek({(topic, 0): at})
         assert take_at_most(consumer, 1) == [written[2 * at]]
@@ -288,7 +291,7 @@ def test_a_commit_does_not_wait_for_what_is_read_again(stack, unique, monkeypatc
 
     monkeypatch.setattr(rereading, "open_consumer", commit_and_open)
     assert len(take(consumer, 1)) == 1
-    assert consumer.committed([(topic, 0)]) == {(topic, 0): 0}
+    assert consumer.committed([(topic, 0)]) == {(topic, 0): (0, "")}
     clients.close()
 
 
@@ -310,7 +313,7 @@ def test_aborted_records_are_not_read_and_markers_are_passed_over(clients, topic
 
     def at_the_end():
         assert consumer.poll(0.1, 10) == []
-        return consumer.positions() == {(topic, 0): 4} and consumer.lag() == 0
+        return consumer.positions() == {(topic, 0): 4} and consumer.lags() == {(topic, 0): 0}
 
     until(at_the_end, "position behind the last transaction marker")
 
@@ -351,8 +354,32 @@ def test_deleted_records_are_a_gap_and_never_skipped(clients, topic):
 def test_an_offset_past_the_end_is_a_gap(clients, topic):
     clients.fill(topic, 3)
     consumer = clients.reader(topic, **{topic: 10})
-    with pytest.raises(OffsetGapError, match="offset 10 is past the end, which is 3"):
+    with pytest.raises(OffsetGapError, match="offset 10 is past the end: "):
         take(consumer, 1)
+
+
+def test_a_log_that_was_cut_and_written_anew_is_a_gap_that_says_where(creating_stack, unique):
+    readers = {}
+    for client in ("librdkafka", "kafka-python"):
+        clients = Clients(KafkaConfig(creating_stack.bootstrap_servers, client))
+        topic = clients.topic(f"{unique}-{client}")
+        for _ in range(10):
+            clients.fill(topic, 10)
+        readers[topic] = clients.reader(topic, **{topic: 0})
+        assert len(take(readers[topic], 100)) == 100
+    server = creating_stack.kafka
+    server.kill()
+    for topic in readers:
+        (segment,) = (server.log.parent / "data").glob(f"{topic}-0/*.log")
+        os.truncate(segment, segment.stat().st_size * 11 // 20)
+    server.restart()
+    for topic, consumer in readers.items():
+        clients.fill(topic, 200)
+        with pytest.raises(OffsetGapError, match="took back offsets 50 to 99, read already") as gap:
+            take(consumer, 1)
+        consumer.seek({(topic, 0): gap.value.resume})
+        assert [record.offset for record in take(consumer, 200)] == list(range(50, 250))
+        consumer.close()
 
 
 def test_a_gap_in_one_partition_keeps_no_record_of_another_back(clients, unique):
@@ -421,13 +448,13 @@ def test_lag_is_what_is_left(clients, topic):
     clients.fill(topic, 100)
     consumer = clients.reader(topic, **{topic: 90})
     assert len(take(consumer, 10)) == 10
-    until(lambda: consumer.poll(0.05, 10) == [] and consumer.lag() == 0, "no lag")
+    until(lambda: consumer.poll(0.05, 10) == [] and consumer.lags() == {(topic, 0): 0}, "no lag")
     clients.fill(topic, 50)
     taken = take_at_most(consumer, 10)
 
     def lag():
         taken.extend(consumer.poll(0, 1))
-        return consumer.lag()
+        return sum((consumer.lags() or {}).values())
 
     until(lambda: lag() == 50 - len(taken), "the rest as lag")
 
@@ -438,9 +465,9 @@ def test_committed_watermarks_and_partitions(clients, unique):
     consumer = clients.consumer(topic)
     consumer.assign({(topic, 0): 0})
     assert consumer.committed([(topic, 0), (topic, 1)]) == {}
-    consumer.commit({(topic, 0): 3})
+    consumer.commit({(topic, 0): 3}, {(topic, 0): "text"})
     consumer.commit({})
-    assert consumer.committed([(topic, 0), (topic, 1)]) == {(topic, 0): 3}
+    assert consumer.committed([(topic, 0), (topic, 1)]) == {(topic, 0): (3, "text")}
     assert consumer.committed([]) == {}
     assert consumer.watermarks([(topic, 0), (topic, 1)]) == {(topic, 0): (0, 5), (topic, 1): (0, 0)}
     both = [(topic, 0), (topic, 1)]
@@ -484,7 +511,7 @@ def test_members_share_take_over_and_are_told_in_order_by_their_own_thread(
     second = members(consumer, [topic])
     until(lambda: first.owned | second.owned == everything, "all for both")
     until(lambda: len(first.owned) == len(second.owned) == 2, "two each")
-    assert first.consumer.committed(everything) == {(topic, 0): 3}
+    assert first.consumer.committed(everything) == {(topic, 0): (3, "")}
     first.listener.commit_when_revoked = {}
     second.stop()
     consumer.close()
@@ -618,7 +645,7 @@ def test_a_commit_from_another_thread_during_a_poll_is_prompt(clients, topic):
     thread.join()
     assert len(took) == 10
     assert max(took) < 0.5
-    assert consumer.committed([(topic, 0)]) == {(topic, 0): 9}
+    assert consumer.committed([(topic, 0)]) == {(topic, 0): (9, "")}
 
 
 @pytest.mark.parametrize("event", ["on_assigned", "on_revoked"])
@@ -892,12 +919,15 @@ def test_an_unreachable_broker_is_reported_in_time(client, nowhere, unique):
         what(consumer)
 
     where = [(unique, 0)]
-    with pytest.raises(SourceError):
-        consume(lambda consumer: consumer.committed(where))
-    with pytest.raises(SourceError):
-        consume(lambda consumer: consumer.watermarks(where))
-    with pytest.raises(SourceError):
-        consume(lambda consumer: consumer.partitions([unique]))
+    for ask in (
+        lambda consumer: consumer.committed(where),
+        lambda consumer: consumer.watermarks(where),
+        lambda consumer: consumer.partitions([unique]),
+    ):
+        # One client connects when it is opened: then it is not there to be asked.
+        with pytest.raises(SourceError) as raised:
+            consume(ask)
+        assert isinstance(raised.value, UnavailableError) or "connect" in str(raised.value)
     with pytest.raises((CommitError, SourceError)):
         consume(lambda consumer: consumer.commit({(unique, 0): 0}))
     with pytest.raises(PreflightError, match=nowhere):

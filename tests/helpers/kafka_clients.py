@@ -174,7 +174,7 @@ class Listener:
         self._note("assigned", partitions)
         committed = self.consumer.committed(partitions)
         self.owned = set(partitions)
-        return {part: committed.get(part, 0) for part in partitions}
+        return {part: committed[part].offset if part in committed else 0 for part in partitions}
 
     def on_revoked(self, partitions: list[Partition]) -> None:
         self._note("revoked", partitions)

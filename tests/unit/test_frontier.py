@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +12,14 @@ from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
 
 frontiers = st.builds(
     Frontier,
-    st.dictionaries(st.tuples(st.text(max_size=20), st.integers(0, 999)), st.integers(0, 2**63)),
-    st.booleans(),
+    st.dictionaries(
+        st.tuples(st.text("ab", max_size=2), st.integers(0, 999)), st.integers(0, 2**63), min_size=1
+    ),
+    ended=st.booleans(),
+).flatmap(
+    lambda frontier: st.dictionaries(
+        st.sampled_from(sorted({topic for topic, _ in frontier.positions})), st.text(max_size=22)
+    ).map(lambda ids: replace(frontier, topic_ids=ids))
 )
 
 
@@ -21,17 +29,22 @@ def test_a_checkpoint_decodes_to_the_frontier_that_was_encoded(frontier):
 
 
 def test_a_checkpoint_of_another_version_is_refused():
-    with pytest.raises(ValueError, match="version 2"):
-        FrontierCoder().decode(b'{"v":2}')
+    with pytest.raises(ValueError, match="version 3"):
+        FrontierCoder().decode(b'{"v":3}')
+
+
+def test_a_checkpoint_of_the_version_before_ids_is_read():
+    encoded = b'{"v":1,"ended":false,"positions":[["t",0,5]]}'
+    assert FrontierCoder().decode(encoded) == Frontier({("t", 0): 5})
 
 
 def test_a_checkpoint_hands_the_rest_on_from_the_last_claim():
     tracker = FrontierTracker(Frontier({("t", 0): 5}))
-    assert tracker.try_claim({("t", 0): 7, ("t", 1): 1})
+    assert tracker.try_claim(Frontier({("t", 0): 7, ("t", 1): 1}, {"t": "id"}))
     primary, residual = tracker.try_split(0)
-    assert residual == Frontier({("t", 0): 7, ("t", 1): 1})
+    assert residual == Frontier({("t", 0): 7, ("t", 1): 1}, {"t": "id"})
     assert primary.ended
-    assert not tracker.try_claim({("t", 0): 9})
+    assert not tracker.try_claim(Frontier({("t", 0): 9}))
     assert tracker.check_done()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from transforms.errors import CommitError
-from transforms.kafka.client import ConsumerConfig, KafkaConfig
+from transforms.kafka.client import Committed, ConsumerConfig, KafkaConfig
 from transforms.kafka.frontier import Frontier
 from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.kafka.session import KafkaSession
@@ -44,9 +46,9 @@ class ScriptedConsumer:
         self.seeks.append(dict(positions))
 
     def committed(self, partitions):
-        return {p: self.group[p] for p in partitions if p in self.group}
+        return {p: Committed(self.group[p]) for p in partitions if p in self.group}
 
-    def commit(self, offsets):
+    def commit(self, offsets, _metadata):
         if self.refuse_commits:
             raise CommitError("commit t: refused")
         self.commits.append(dict(offsets))
@@ -61,8 +63,20 @@ class ScriptedConsumer:
     def positions(self):
         return self.position
 
-    def lag(self):
+    def lags(self):
         return None
+
+    def close(self):
+        pass
+
+
+class ScriptedAdmin:
+    """An admin client that tells the ids of topics."""
+
+    ids: ClassVar = {"t": "first"}
+
+    def topic_ids(self, names):
+        return {name: self.ids[name] for name in names if name in self.ids}
 
     def close(self):
         pass
@@ -70,6 +84,7 @@ class ScriptedConsumer:
 
 class StuckWriter:
     clean = False
+    confirmed = None
 
     def __init__(self, confirms: bool) -> None:
         self._confirms = confirms
@@ -103,6 +118,7 @@ class Fixture:
             Shard(0, 1),
             self.bridge,
             lambda *_: self.consumer,
+            lambda *_: ScriptedAdmin(),
         )
         self.bridge.session("kafka", lambda: self.session)
 

@@ -354,7 +354,10 @@ def test_a_report_has_exactly_these_fields(tmp_path, logging_to) -> None:
         "released": 0,
         "fields_dropped": 0,
         "commit_failures": 0,
+        "retries": 0,
+        "offsets_lost": 0,
         "seconds": 1.235,
+        "degraded_seconds": 0.0,
         "offsets": {
             "a": {"2": {"first": 0, "last": 3}, "10": {"first": 1, "last": 9}},
             "b": {"0": {"first": 5}},

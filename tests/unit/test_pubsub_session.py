@@ -10,7 +10,8 @@ import pytest
 from ends import until
 
 from transforms.control import Bounds
-from transforms.errors import CommitError, SourceError
+from transforms.errors import CommitError, SourceError, UnavailableError
+from transforms.health import SOURCE
 from transforms.pubsub.client import Received
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
 from transforms.records import PubsubRecord
@@ -28,7 +29,7 @@ class ScriptedSubscriber:
         self.cancelled = threading.Event()
         self.ack_error: CommitError | None = None
         self.pull_error: SourceError | None = None
-        self.answers = True
+        self.gone = False
 
     def pull(self, max_messages, _timeout_s):
         self.asked.append(max_messages)
@@ -40,6 +41,10 @@ class ScriptedSubscriber:
             return []
         assert len(batch) <= max_messages
         return batch
+
+    def ask(self, _timeout_s):
+        if self.gone:
+            raise UnavailableError("pull s: no answer")
 
     def cancel(self):
         self.cancelled.set()
@@ -189,7 +194,7 @@ def test_a_failed_ack_is_the_runs_error_until_its_messages_are_acked(fixture, th
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_service_that_does_not_answer_is_not_idle(answers):
     fixture = Fixture(Bounds(idle_seconds=5))
-    fixture.subscriber.answers = answers
+    fixture.subscriber.gone = not answers
     bundle = fixture.session.begin()
     wait = fixture.session._changed.wait
 
@@ -201,6 +206,7 @@ def test_a_service_that_does_not_answer_is_not_idle(answers):
     for _ in range(3):
         assert fixture.take(bundle) == []
     assert fixture.bridge.control.stopping is answers
+    assert fixture.bridge.health.in_trouble == (() if answers else (SOURCE,))
     fixture.bridge.close()
 
 

@@ -26,7 +26,7 @@ from pipelines.preflight import (
 from pipelines.preflight.sample import BusyKey, Largest, Row, Tally
 from pipelines.preflight.sample_show import Result
 from transforms import limits
-from transforms.errors import UsageError
+from transforms.errors import UnavailableError, UsageError
 from transforms.explain import Fate
 from transforms.kafka.client import TopicInfo
 from transforms.pubsub.client import Received
@@ -288,12 +288,14 @@ class Subscription:
         self.asked: list[int] = []
         self.given_back: list[str] = []
         self.closed = False
-        self.answers = True
+        self.gone = False
         self._batches = list(batches)
         self._acks = 0
 
     def pull(self, max_messages, timeout_s):
         self.asked.append(max_messages)
+        if self.gone:
+            raise UnavailableError("pull s: it does not answer")
         if not self._batches:
             self.now_s += timeout_s
             return []
@@ -365,9 +367,10 @@ def test_what_comes_of_an_interrupted_pull_is_given_back_too(monkeypatch):
 
 def test_a_service_that_does_not_answer_is_not_an_empty_subscription(monkeypatch):
     subscription, notes = Subscription(), []
-    subscription.answers = False
-    assert list(pulling(monkeypatch, subscription, 10, notes)) == []
-    assert notes == ["0 of 10 messages: 60 s are over"]
+    subscription.gone = True
+    with pytest.raises(UnavailableError, match="does not answer"):
+        list(pulling(monkeypatch, subscription, 10, notes))
+    assert notes == []
 
 
 # -- showing ---------------------------------------------------------------------------------------

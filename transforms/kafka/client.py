@@ -69,6 +69,7 @@ class ProducerConfig:
       delivery_timeout_s: after this an unconfirmed record is a failure.
       buffer_bytes: upper bound of what is buffered; `produce` blocks above it.
       max_message_bytes: largest record batch that the destination topic admits.
+      metadata_interval_ms: how often new partitions are looked for.
       compression: of record batches; a topic's limit is about what is compressed, so that with gzip
         `max_message_bytes` may be above it.
     """
@@ -77,7 +78,20 @@ class ProducerConfig:
     delivery_timeout_s: float = 300.0
     buffer_bytes: int = 50_000_000
     max_message_bytes: int = KAFKA_DEFAULT_MAX_MESSAGE_BYTES
+    metadata_interval_ms: int = 30_000
     compression: Literal["none", "gzip"] = "none"
+
+
+class Committed(NamedTuple):
+    """What a group has committed of one partition.
+
+    Attributes:
+      offset: the next offset to read.
+      metadata: the text that was committed with it.
+    """
+
+    offset: int
+    metadata: str = ""
 
 
 class RebalanceListener(Protocol):
@@ -122,7 +136,10 @@ class Consumer(Protocol):
         its first zero byte.
 
         Raises:
-          OffsetGapError: the next offset of a partition no longer exists; names the range.
+          OffsetGapError: the next offset of a partition no longer exists; names the range. So does
+            every further poll, until the partition is sought or released.
+          UnavailableError: the brokers cannot answer now; where the client gets over that by
+            itself, a poll is empty.
           SourceError: a fatal client error, or a record that the client cannot read; names topic,
             partition and offset.
         """
@@ -137,21 +154,29 @@ class Consumer(Protocol):
         record would show: a range that ends with such is read when its position is there.
         """
 
-    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """The group's committed offsets; partitions without one are left out."""
+    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, Committed]:
+        """What the group has committed; partitions without an offset are left out.
 
-    def commit(self, offsets: Offsets) -> None:
-        """Commits synchronously, as the member that it is.
+        Raises:
+          UnavailableError, SourceError: as `poll`.
+        """
+
+    def commit(self, offsets: Offsets, metadata: Mapping[Partition, str] = {}) -> None:
+        """Commits synchronously, as the member that it is; a text with each offset that has one.
 
         Raises:
           CommitError: with the broker's reason (fenced, unknown member, time-out).
         """
 
     def watermarks(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
-        """(first offset, next offset to be written), asked of the broker."""
+        """(first offset, next offset to be written), asked of the broker.
 
-    def lag(self) -> int | None:
-        """Records not read yet in all assigned partitions, as the last poll knew it; None if
+        Raises:
+          UnavailableError, SourceError: as `poll`.
+        """
+
+    def lags(self) -> dict[Partition, int] | None:
+        """Records not read yet of each assigned partition, as the last poll knew it; None if
         unknown.
 
         Never blocks; may be called from any thread.
@@ -161,6 +186,9 @@ class Consumer(Protocol):
         """All partitions of a list of topics, or of those that match one `^regex`; fresh metadata.
 
         Topics that do not exist are left out, and are not created.
+
+        Raises:
+          UnavailableError, SourceError: as `poll`.
         """
 
     def close(self) -> None:
@@ -251,6 +279,10 @@ class Admin(Protocol):
 
     def topics(self, topics: Sequence[str]) -> dict[str, TopicInfo]:
         """The existing ones of a list of topics, or all that match one `^regex`."""
+
+    def topic_ids(self, names: Sequence[str]) -> dict[str, str]:
+        """The cluster's own ids of those topics that exist: a topic that is deleted and made again
+        has another one. Empty where the brokers know none (before 2.8)."""
 
     def create_topic(self, name: str, partitions: int, replication: int) -> None:
         """Creates a topic, and waits until every partition has a leader."""

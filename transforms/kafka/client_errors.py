@@ -31,20 +31,58 @@ def not_assigned(partitions: Iterable[Partition]) -> SourceError:
     return SourceError(f"seek {part_names(partitions)}: not assigned")
 
 
-def offset_gap(where: Partition, offset: int, watermarks: _Watermarks) -> OffsetGapError:
-    """The next offset does not exist; asks for those that do, and can do without the answer."""
-    try:
-        first, end = watermarks([where])[where]
-    except SourceError:
-        what = f"offset {offset} does not exist"
+def offset_gap(
+    where: Partition, offset: int, watermarks: _Watermarks, cut_at: int | None = None
+) -> OffsetGapError:
+    """The next offset does not exist; asks for those that do, and can do without the answer.
+
+    Args:
+      cut_at: where the brokers say that the log was truncated.
+    """
+    gone = resume = offset
+    if cut_at is not None and cut_at < offset:
+        what = (
+            f"the brokers took back offsets {cut_at} to {offset - 1}, read already: the log was cut"
+        )
+        resume = cut_at
     else:
-        if offset < first:
-            what = f"offsets {offset} to {first - 1} no longer exist, the first one is {first}"
+        try:
+            first, end = watermarks([where])[where]
+        except SourceError:
+            what = f"offset {offset} does not exist"
         else:
-            what = f"offset {offset} is past the end, which is {end}"
+            resume = first
+            if offset < first:
+                what = (
+                    f"offsets {offset} to {first - 1} no longer exist: retention or deletion took "
+                    "them before they were read"
+                )
+                gone = first
+            else:
+                what = f"offset {offset} is past the end: the log was cut (it ends at {end} now)"
+    return OffsetGapError(f"read {part_names([where])}: {what}", *where, offset, gone, resume)
+
+
+def topic_deleted(
+    where: Partition, offset: int, unread: int | None, made_anew_at: int | None = None
+) -> OffsetGapError:
+    """A topic was deleted before it was read to its end.
+
+    Args:
+      offset: its next one.
+      unread: how many records were left; None if that is not known.
+      made_anew_at: the first offset of the topic that has the same name now, if there is one.
+    """
+    end = offset + (unread or 0)
+    left = f"offset {offset} on" if unread is None else f"offset {offset} to {end - 1}"
+    again = "" if made_anew_at is None else " and made again"
     return OffsetGapError(
-        f"read {part_names([where])}: {what}; "
-        "choose where to go on with --start and --reset_offsets"
+        f"read {part_names([where])}: the topic was deleted{again}; what it held from {left} is "
+        "gone unread",
+        *where,
+        offset,
+        end,
+        end if made_anew_at is None else made_anew_at,
     )
 
 

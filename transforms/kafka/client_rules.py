@@ -42,13 +42,16 @@ def select_topics(
 
 
 class Repeats:
-    """Lets a line pass once in half a minute: clients repeat theirs at every attempt to connect.
+    """Lets a line pass once in half a minute, and of all clients' lines one a second: they repeat
+    theirs at every attempt to connect, and tell one lost connection in six lines.
 
     Lines that differ in numbers only are the same.
     """
 
     _AGAIN_AFTER_S = 30.0
+    _APART_S = 1.0
     _MOST = 1000
+    _last_passed_s = -_APART_S
 
     def __init__(self) -> None:
         self._passed_s: dict[str, float] = {}
@@ -58,6 +61,9 @@ class Repeats:
         now = time.monotonic()
         if now - self._passed_s.get(line, -self._AGAIN_AFTER_S) < self._AGAIN_AFTER_S:
             return False
+        if now - Repeats._last_passed_s < self._APART_S:
+            return False
+        Repeats._last_passed_s = now
         if len(self._passed_s) > self._MOST:
             self._passed_s.clear()
         self._passed_s[line] = now

@@ -9,21 +9,22 @@ another, since the partition's owner in between may have got further.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from transforms.control import Clock
 from transforms.errors import CommitError
+from transforms.health import COMMITS, Health
 from transforms.kafka.client import Consumer, Partition
 from transforms.metrics import Counts
 from transforms.reading import Bundle
 
-_log = logging.getLogger(__name__)
-
 COMMIT_RETRY_S = 5.0
 """A commit that failed is tried again with the next bundle, or after this."""
+
+Describe = Callable[[Partition], str]
+"""The text that is committed with a partition's offset."""
 
 Epochs = Mapping[Partition, int]
 """The partitions owned now, and the number of that ownership."""
@@ -52,12 +53,23 @@ class Commits:
     Args:
       interval_s: how often partitions are looked at whose end is no record.
     Attributes:
-      error: why the last commit failed; None once a later one has succeeded.
+      error: why the last commit failed; None once a later one has succeeded, or what it was about
+        belongs to others.
     """
 
-    def __init__(self, consumer: Consumer, counts: Counts, interval_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        counts: Counts,
+        health: Health,
+        describe: Describe,
+        interval_s: float,
+        clock: Clock,
+    ) -> None:
         self._consumer = consumer
         self._counts = counts
+        self._health = health
+        self._describe = describe
         self._interval_s = interval_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -122,15 +134,16 @@ class Commits:
             offsets |= self._caught_up(epochs, offsets)
         if offsets:
             try:
-                self._consumer.commit(offsets)
+                self._consumer.commit(offsets, {p: self._describe(p) for p in offsets})
             except CommitError as error:
-                _log.warning("%s; the next commit covers it", error)
+                self._health.failed(COMMITS, error)
                 self._counts.add("commit_failures")
                 self.error = error
                 self._retry_at = self._clock() + COMMIT_RETRY_S
                 return
-            self.error = None
             self._committed.update(offsets)
+        self.error = None
+        self._health.answered(COMMITS)
         with self._lock:
             for owned, offset in confirmed.items():
                 if self._confirmed.get(owned) == offset:

@@ -1,6 +1,6 @@
 """The restriction of the Kafka source: a frontier, how far each partition has been read.
 
-    Frontier({("alerts", 0): 1042, ("alerts", 1): 977})
+    Frontier({("alerts", 0): 1042, ("alerts", 1): 977}, {"alerts": "nVb2Yd..."})
 
 A shard claims per poll: a claim is the frontier after that poll. Nothing about a frontier is known
 in advance (partitions come and go), so a split is possible in one place only: here. What was
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apache_beam.coders import Coder
@@ -19,7 +19,8 @@ from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 
 from transforms.kafka.client import Partition
 
-_VERSION = 1
+_VERSION = 2
+_READABLE = (1, _VERSION)
 
 
 @dataclass(frozen=True)
@@ -28,32 +29,45 @@ class Frontier:
 
     Attributes:
       positions: (topic, partition) to next offset.
+      topic_ids: topic to the cluster's own id of it, where that is known: a topic that was made
+        anew under the same name has another one.
       ended: nothing is to be read beyond these positions.
     """
 
     positions: Mapping[Partition, int] = field(default_factory=dict)
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
     ended: bool = False
 
 
 class FrontierCoder(Coder):
-    """JSON with a version: `{"v": 1, "ended": false, "positions": [["topic", 0, 1042]]}`.
+    """JSON with a version, of which the first had no ids:
+
+        {"v": 2, "ended": false, "positions": [["t", 0, 1042]], "topic_ids": {"t": "nVb2Yd..."}}
 
     A checkpoint outlives a release of this project, so that the version is checked when decoding.
     """
 
     def encode(self, value: Frontier) -> bytes:
         positions = sorted([topic, number, at] for (topic, number), at in value.positions.items())
-        state = {"v": _VERSION, "ended": value.ended, "positions": positions}
+        topics = {topic for topic, _ in value.positions}
+        topic_ids = {t: name for t, name in sorted(value.topic_ids.items()) if t in topics}
+        state = {
+            "v": _VERSION,
+            "ended": value.ended,
+            "positions": positions,
+            "topic_ids": topic_ids,
+        }
         return json.dumps(state, separators=(",", ":")).encode()
 
     def decode(self, encoded: bytes) -> Frontier:
         state = json.loads(encoded)
-        if state["v"] != _VERSION:
+        if state["v"] not in _READABLE:
             raise ValueError(
                 f"decode frontier: version {state['v']}, this release reads {_VERSION}; "
                 "resume with the release that wrote the checkpoint"
             )
-        return Frontier({(t, n): at for t, n, at in state["positions"]}, state["ended"])
+        positions = {(t, n): at for t, n, at in state["positions"]}
+        return Frontier(positions, state.get("topic_ids", {}), state["ended"])
 
     def is_deterministic(self) -> bool:
         return True
@@ -68,18 +82,21 @@ class FrontierTracker(RestrictionTracker):
     def current_restriction(self) -> Frontier:
         return self._frontier
 
-    def try_claim(self, position: Mapping[Partition, int] | None) -> bool:
-        """Claims all records below the positions given, in addition to what is claimed already.
+    def try_claim(self, position: Frontier | None) -> bool:
+        """Claims all records below the frontier given, in addition to what is claimed already.
 
         An empty claim asks whether reading may go on. None ends the restriction: what follows is
         left to the committed offsets.
         """
-        if self._frontier.ended:
+        at = self._frontier
+        if at.ended:
             return False
         if position is None:
-            self._frontier = Frontier(self._frontier.positions, ended=True)
-        elif position:
-            self._frontier = Frontier({**self._frontier.positions, **position})
+            self._frontier = replace(at, ended=True)
+        elif position.positions:
+            self._frontier = Frontier(
+                {**at.positions, **position.positions}, {**at.topic_ids, **position.topic_ids}
+            )
         return True
 
     def try_split(self, fraction_of_remainder: float) -> tuple[Frontier, Frontier] | None:
@@ -88,7 +105,7 @@ class FrontierTracker(RestrictionTracker):
         if fraction_of_remainder != 0 or self._frontier.ended:
             return None
         residual = self._frontier
-        self._frontier = Frontier(residual.positions, ended=True)
+        self._frontier = replace(residual, ended=True)
         return self._frontier, residual
 
     def check_done(self) -> bool:

@@ -31,6 +31,8 @@ class KafkaSourceConfig:
       start: resolved `--start`: where partitions without a committed offset begin; those not in it
         begin at their first offset.
       assignment: who owns a partition: the consumer group protocol, or the shard's number.
+      on_offset_gap: what follows when offsets are gone that should be read next: an error, or a
+        continuation that is counted.
     """
 
     bridge: BridgeConfig
@@ -40,3 +42,4 @@ class KafkaSourceConfig:
     start: Offsets = field(default_factory=dict)
     assignment: Literal["group", "shards"] = "group"
     shards: int = 1
+    on_offset_gap: Literal["fail", "continue"] = "fail"

@@ -17,15 +17,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from transforms.errors import OffsetGapError, UnavailableError
+from transforms.health import SOURCE
+from transforms.kafka import topic_ids
+from transforms.kafka.beginnings import beginnings
 from transforms.kafka.client import (
+    Admin,
     Consumer,
     ConsumerConfig,
     KafkaConfig,
     Offsets,
     Partition,
 )
-from transforms.kafka.client_errors import part_names
-from transforms.kafka.clients import open_consumer
+from transforms.kafka.client_errors import part_names, topic_deleted
+from transforms.kafka.clients import open_admin, open_consumer
 from transforms.kafka.commits import Claim, Commits, KafkaBundle
 from transforms.kafka.frontier import Frontier
 from transforms.kafka.selection import KafkaSourceConfig, Shard
@@ -36,6 +41,9 @@ _log = logging.getLogger(__name__)
 
 POLL_SLICE_S = 0.1
 """One poll waits no longer, so that stops and checkpoints are noticed."""
+
+SILENCE_S = 5.0
+"""After so long without a record the brokers are asked whether they are there at all."""
 
 POLL_MAX_RECORDS = 500
 """Records of one poll; also Java's `max.poll.records`."""
@@ -58,11 +66,13 @@ class KafkaBatch(NamedTuple):
     records: list[KafkaRecord]
     spans: dict[Partition, _Span]
     payload_bytes: int
+    topic_ids: Mapping[str, str]
 
     @property
-    def positions(self) -> dict[Partition, int]:
+    def positions(self) -> Frontier:
         """The next offset of each partition in the batch."""
-        return {partition: span.next_offset for partition, span in self.spans.items()}
+        offsets = {partition: span.next_offset for partition, span in self.spans.items()}
+        return Frontier(offsets, self.topic_ids)
 
 
 class KafkaSession:
@@ -74,6 +84,7 @@ class KafkaSession:
         shard: Shard,
         bridge: Bridge,
         open_consumer: Callable[[KafkaConfig, ConsumerConfig], Consumer] = open_consumer,
+        open_admin: Callable[[KafkaConfig, float], Admin] = open_admin,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -85,11 +96,27 @@ class KafkaSession:
         self._epochs: dict[Partition, int] = {}
         self._next: dict[Partition, int] = {}
         self._seen: dict[Partition, int] = {}
+        self._lags: dict[Partition, int] = {}
+        self._metadata_interval_s = config.consumer.metadata_interval_ms / 1000
         self._next_refresh = 0.0
+        self._heard_at = clock()
+        self._asked = 0
         self._unclaimed = False
         self._consumer = open_consumer(config.kafka, config.consumer)
+        self._topics = topic_ids.TopicIds(
+            config.kafka,
+            self._metadata_interval_s,
+            config.consumer.request_timeout_s,
+            open_admin,
+            clock,
+        )
         self._commits = Commits(
-            self._consumer, bridge.counts, config.bridge.commit_interval_s, clock
+            self._consumer,
+            bridge.counts,
+            bridge.health,
+            lambda partition: topic_ids.to_metadata(self._topics.known.get(partition[0], "")),
+            config.bridge.commit_interval_s,
+            clock,
         )
         if config.assignment == "group":
             self._consumer.subscribe(config.topics, self)
@@ -102,11 +129,7 @@ class KafkaSession:
         self._commits.open(bundle)
         if self._config.assignment == "shards":
             with self._lock:
-                if frontier.positions.keys() - self._epochs.keys():
-                    self._next_refresh = 0.0
-                self._refresh_when_due(frontier.positions)
-                at = self._next
-                self._seek({p: to for p, to in frontier.positions.items() if at.get(p) != to})
+                self._bridge.health.insist(SOURCE, lambda: self._go_to(frontier))
         return bundle
 
     @property
@@ -117,30 +140,77 @@ class KafkaSession:
         """Takes what is there, for at most `POLL_SLICE_S`; owned partitions only, none twice.
 
         Raises:
-          SourceError: see `Consumer.poll`.
+          OffsetGapError: offsets that should be read next are gone, unless `on_offset_gap` says to
+            go on.
+          SourceError: see `Consumer.poll`; that the brokers cannot answer now is no error here.
         """
         control = self._bridge.control
         reserved = control.reserve(POLL_MAX_RECORDS)
         if not reserved:
             time.sleep(POLL_SLICE_S / 10)
-            return KafkaBatch([], {}, 0)
+            return self._unread([])
         taken = 0
         began = self._clock()
         try:
             with self._lock:
-                self._commit()
-                if self._config.assignment == "shards":
-                    self._refresh_when_due({})
-                batch = self._unread(self._consumer.poll(POLL_SLICE_S, reserved))
+                batch = self._unread(self._take(reserved))
                 taken = len(batch.records)
                 self._unclaimed = taken > 0
                 if taken or not self._epochs:
                     control.busy()
-                else:
+                elif SOURCE not in self._bridge.health.in_trouble:
                     control.idled(self._clock() - began)
         finally:
             control.refund(reserved - taken)
         return batch
+
+    def _take(self, max_records: int) -> Sequence[KafkaRecord]:
+        """What the consumer has; nothing while the brokers do not answer, or after a gap."""
+        try:
+            self._commit()
+            if self._topics.due():
+                self._look_for_changed_topics()
+            if self._config.assignment == "shards":
+                self._refresh_when_due(Frontier())
+            try:
+                records = self._consumer.poll(POLL_SLICE_S, max_records)
+            except OffsetGapError as gap:
+                self._go_on_after(gap)
+                return []
+            self._lags = self._consumer.lags() or self._lags
+            if records:
+                self._heard()
+            else:
+                self._ask_after_silence()
+        except UnavailableError as error:
+            self._bridge.health.failed(SOURCE, error)
+            time.sleep(POLL_SLICE_S)
+            return []
+        return records
+
+    def _heard(self) -> None:
+        self._heard_at = self._clock()
+        self._bridge.health.answered(SOURCE)
+
+    def _ask_after_silence(self) -> None:
+        """A poll that returns nothing looks the same whether there is nothing or nobody; asks for
+        one partition after the other, and for one that does not answer until it does."""
+        in_trouble = SOURCE in self._bridge.health.in_trouble
+        if self._clock() - self._heard_at < (POLL_SLICE_S if in_trouble else SILENCE_S):
+            return
+        if self._epochs:
+            owned = list(self._epochs)
+            self._consumer.watermarks([owned[self._asked % len(owned)]])
+        else:
+            self._look_for_topics()
+        self._asked += 1
+        self._heard()
+
+    def _look_for_topics(self) -> None:
+        names = set(self._config.topics)
+        found = {topic for topic, _ in self._consumer.partitions(self._config.topics)}
+        if not self._config.topics[0].startswith("^") and names - found:
+            raise UnavailableError(f"read {min(names - found)}: there is no such topic any more")
 
     def claim(self, bundle: KafkaBundle, batch: KafkaBatch) -> None:
         if bundle.first_claim_at is None:
@@ -188,8 +258,7 @@ class KafkaSession:
     # Ownership, called back by the consumer inside `poll` ---------------------------------------
 
     def on_assigned(self, partitions: Sequence[Partition]) -> Offsets:
-        committed = self._consumer.committed(partitions)
-        begin = self._own(partitions, committed)
+        begin = self._bridge.health.insist(SOURCE, lambda: self._own(partitions, Frontier()))
         _log.info("assigned %s", part_names(partitions))
         return begin
 
@@ -199,30 +268,61 @@ class KafkaSession:
         self._commits.retry_now()
         self._commit()
         _log.info("revoked %s", part_names(partitions))
-        self._disown(partitions)
+        self._part_from(partitions)
 
     def on_lost(self, partitions: Sequence[Partition]) -> None:
         _log.warning(
             "lost %s: no heartbeat of this member got through; their new owner reads them again",
             part_names(partitions),
         )
-        self._disown(partitions)
+        self._part_from(partitions)
 
-    def _own(self, partitions: Sequence[Partition], known: Offsets) -> dict[Partition, int]:
-        """Starts an ownership of partitions: at a known offset, else at `--start`, else at the
-        first one. A start that was not committed is committed, so that a restart does not move it.
+    def _own(self, partitions: Sequence[Partition], frontier: Frontier) -> dict[Partition, int]:
+        """Starts an ownership of partitions; returns where each begins. An offset that was not
+        committed is, so that a restart does not move it.
+
+        Raises:
+          UnavailableError: the brokers cannot tell all that is needed; nothing has changed.
+          OffsetGapError: an offset is of a topic that was deleted, which `on_offset_gap` makes an
+            error.
         """
-        unknown = [p for p in partitions if p not in known]
-        first = self._consumer.watermarks([p for p in unknown if p not in self._config.start])
-        begin = dict(known)
-        for partition in partitions:
-            epoch = self._epochs[partition] = next(self._epoch_numbers)
-            if partition not in known:
-                start = self._config.start.get(partition)
-                begin[partition] = first[partition][0] if start is None else start
-            self._next[partition] = begin[partition]
-            self._commits.start(partition, epoch, begin[partition], partition in known)
-        return {partition: begin[partition] for partition in partitions}
+        ids = self._topics.ask({topic for topic, _ in partitions})
+        committed = self._consumer.committed(partitions)
+        found = beginnings(
+            partitions, frontier, committed, self._config.start, self._topics.known, ids
+        )
+        unknown = [part for part, beginning in found.items() if beginning.offset is None]
+        first = {part: marks[0] for part, marks in self._consumer.watermarks(unknown).items()}
+        for part, beginning in found.items():
+            if beginning.outdated is not None:
+                self._count(topic_deleted(part, beginning.outdated, None, first[part]))
+        self._topics.known.update(ids)
+        begin = {p: first[p] if b.offset is None else b.offset for p, b in found.items()}
+        for part, offset in begin.items():
+            self._begin(part, offset, found[part].committed)
+        return begin
+
+    def _begin(self, partition: Partition, offset: int, committed: bool) -> None:
+        epoch = self._epochs[partition] = next(self._epoch_numbers)
+        self._next[partition] = offset
+        self._commits.start(partition, epoch, offset, committed)
+
+    def _part_from(self, partitions: Sequence[Partition]) -> None:
+        """Gives partitions away, unless they go because their topic was deleted: then nobody will
+        read what is unread."""
+        at, lags = dict(self._next), self._lags
+        self._disown(partitions)
+        unread = [part for part in partitions if lags.get(part) != 0]
+        if not unread:
+            return
+        try:
+            deleted = self._topics.deleted({topic for topic, _ in unread})
+        except UnavailableError as error:
+            _log.debug("%s", error)
+            return
+        for part in unread:
+            if part[0] in deleted:
+                self._count(topic_deleted(part, at[part], lags.get(part)))
 
     def _disown(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
@@ -230,22 +330,76 @@ class KafkaSession:
             self._next.pop(partition, None)
         self._commits.release(partitions)
 
-    def _refresh_when_due(self, positions: Offsets) -> None:
-        """Without group protocol: looks for this shard's partitions; new ones begin at `positions`,
-        else where the group or `--start` says."""
+    def _go_to(self, frontier: Frontier) -> None:
+        """Without group protocol: stands where the runner's checkpoint says."""
+        if frontier.positions.keys() - self._epochs.keys():
+            self._next_refresh = 0.0
+        self._refresh_when_due(frontier)
+        ids, known = frontier.topic_ids, self._topics.known
+        self._seek(
+            {
+                part: to
+                for part, to in frontier.positions.items()
+                if self._next.get(part) != to
+                and not topic_ids.differ(ids.get(part[0], ""), known.get(part[0], ""))
+            }
+        )
+
+    def _refresh_when_due(self, frontier: Frontier) -> None:
+        """Without group protocol: looks for this shard's partitions; new ones begin at the
+        frontier, else where the group or `--start` says."""
         if self._clock() < self._next_refresh:
             return
-        self._next_refresh = self._clock() + self._config.consumer.metadata_interval_ms / 1000
         mine = [p for p in self._consumer.partitions(self._config.topics) if self._shard.owns(p)]
         gone = [p for p in self._epochs if p not in mine]
         new = [p for p in mine if p not in self._epochs]
         if new:
-            known = {**self._consumer.committed(new), **positions}
-            self._own(new, {p: at for p, at in known.items() if p in new})
+            self._own(new, frontier)
         if new or gone:
             self._disown(gone)
             self._consumer.assign(dict(self._next))
             _log.info("assigned %s", part_names(mine))
+        self._next_refresh = self._clock() + self._metadata_interval_s
+
+    # Gaps ---------------------------------------------------------------------------------------
+
+    def _look_for_changed_topics(self) -> None:
+        """Notices topics that were deleted, or deleted and made again, since they were begun."""
+        made_anew, gone = self._topics.changes({topic for topic, _ in self._epochs})
+        parts = [p for p in self._epochs if p[0] in made_anew]
+        first = self._consumer.watermarks(parts)
+        at, lags = self._next, self._lags
+        gaps = [topic_deleted(p, at[p], lags.get(p), first[p][0]) for p in parts]
+        gaps += [
+            topic_deleted(p, at[p], lags[p]) for p in self._epochs if p[0] in gone and lags.get(p)
+        ]
+        for gap in gaps:
+            self._count(gap)
+        self._topics.known.update(made_anew)
+        for gap in gaps:
+            self._resume(gap)
+
+    def _go_on_after(self, gap: OffsetGapError) -> None:
+        """Goes on behind a gap that a poll has found, if `on_offset_gap` says so."""
+        part = (gap.topic, gap.partition)
+        epoch = self._epochs.get(part)
+        self._look_for_changed_topics()  # which may be what the gap comes from
+        if self._epochs.get(part) == epoch:
+            self._count(gap)
+            self._resume(gap)
+
+    def _resume(self, gap: OffsetGapError) -> None:
+        part = (gap.topic, gap.partition)
+        if part in self._epochs:
+            self._seen.pop(part, None)
+            self._begin(part, gap.resume, committed=False)
+            self._seek({part: gap.resume})
+
+    def _count(self, gap: OffsetGapError) -> None:
+        if self._config.on_offset_gap == "fail":
+            raise gap
+        self._bridge.counts.add("offsets_lost", gap.end - gap.first)
+        _log.warning("%s; going on from %d, as --on_offset_gap says", gap.what, gap.resume)
 
     def _seek(self, positions: Mapping[Partition, int]) -> None:
         owned = {p: at for p, at in positions.items() if p in self._epochs}
@@ -271,12 +425,13 @@ class KafkaSession:
             span.again += offset < span.seen
             payload_bytes += record.payload_bytes
             unread.append(record)
-        return KafkaBatch(unread, spans, payload_bytes)
+        return KafkaBatch(unread, spans, payload_bytes, self._topics.known)
 
     # The process's view ---------------------------------------------------------------------------
 
     def lag(self) -> int | None:
-        return self._consumer.lag() if self._epochs else None
+        lags = self._consumer.lags() if self._epochs else None
+        return None if lags is None else sum(lags.values())
 
     def close(self) -> None:
         with self._lock:
@@ -286,5 +441,6 @@ class KafkaSession:
             finally:
                 self._disown(list(self._epochs))
                 self._consumer.close()
+                self._topics.close()
             if self._commits.error is not None:
                 raise self._commits.error

@@ -76,8 +76,8 @@ class KafkaWriter:
         self._clock = clock
         self._producer = open_producer(config.kafka, config.producer)
         self._failure: TransferError | None = None
-        self._written = 0
-        self._payload_bytes = 0
+        self._written = self._payload_bytes = 0
+        self._handed_over = 0
 
     def write(self, record: KafkaRecord) -> None:
         """Hands a record to the producer; blocks while its buffer is full.
@@ -93,6 +93,7 @@ class KafkaWriter:
             return
         self._producer.produce(record)
         self._written += 1
+        self._handed_over += 1
         self._payload_bytes += record.payload_bytes
 
     def flush(self, timeout_s: float) -> None:
@@ -118,6 +119,11 @@ class KafkaWriter:
     @property
     def clean(self) -> bool:
         return self._failure is None and not self._producer.in_flight()
+
+    @property
+    def confirmed(self) -> int | None:
+        in_flight = self._producer.in_flight()
+        return self._handed_over - in_flight if in_flight else None
 
     def close(self) -> None:
         self._producer.close()

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from transforms.errors import BridgeError, CommitError
+from transforms.errors import BridgeError, CommitError, UnavailableError
+from transforms.health import SOURCE, pauses
 from transforms.pubsub.client import Received, Subscriber
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Held, Leases
 from transforms.reading import Bundle
@@ -41,6 +42,11 @@ _LAST_PULL_S = 2.0
 """How long a waiting pull may take to return what is given back."""
 
 _WAIT_S = 0.1
+
+SILENCE_S = 5.0
+"""After so long without a message the service is asked whether it is there at all."""
+
+_ASK_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,9 @@ class PubsubSession:
         self._failure: BridgeError | None = None
         self._ack_error: CommitError | None = None
         self._unacked: set[str] = set()
+        self._heard_at = clock()
         self._closed = False
+        self._ended = threading.Event()
         self._puller = threading.Thread(target=self._pull_ahead, name="pull", daemon=True)
         self._puller.start()
 
@@ -142,13 +150,29 @@ class PubsubSession:
                 self._changed.wait(_WAIT_S)
             if self._failure is not None:
                 raise self._failure
-            if not self._prefetched:
-                if self._subscriber.answers:
-                    self._bridge.control.idled(self._clock() - began)
-                return PubsubBatch([], [])
-            self._bridge.control.busy()
-            self._changed.notify_all()
-            return self._prefetched.popleft()
+            if self._prefetched:
+                self._bridge.control.busy()
+                self._changed.notify_all()
+                return self._prefetched.popleft()
+        self._ask_after_silence()
+        if SOURCE not in self._bridge.health.in_trouble:
+            self._bridge.control.idled(self._clock() - began)
+        return PubsubBatch([], [])
+
+    def _ask_after_silence(self) -> None:
+        """A pull that returns nothing looks the same whether there is nothing or nobody."""
+        if self._clock() - self._heard_at < SILENCE_S:
+            return
+        try:
+            self._subscriber.ask(_ASK_TIMEOUT_S)
+        except UnavailableError as error:
+            self._bridge.health.failed(SOURCE, error)
+        else:
+            self._heard()
+
+    def _heard(self) -> None:
+        self._heard_at = self._clock()
+        self._bridge.health.answered(SOURCE)
 
     def claim(self, bundle: PubsubBundle, batch: PubsubBatch) -> None:
         if bundle.first_claim_at is None:
@@ -219,6 +243,7 @@ class PubsubSession:
             self._puller.join(_LAST_PULL_S)
         self._subscriber.cancel()
         self._leases.stop()
+        self._ended.set()
         self._puller.join(REQUEST_TIMEOUT_S)
         self._release()
         self._subscriber.close()
@@ -243,12 +268,16 @@ class PubsubSession:
     # Pulling, in a thread of its own ----------------------------------------------------------
 
     def _pull_ahead(self) -> None:
+        pull = self._pull_stream if self._config.pull == "streaming" else self._pull_once
+        pauses_s = pauses()
         try:
             while self._wait_for_room():
-                if self._config.pull == "streaming":
-                    self._pull_stream()
-                else:
-                    self._pull_once()
+                try:
+                    pull()
+                    pauses_s = pauses()
+                except UnavailableError as error:
+                    self._bridge.health.failed(SOURCE, error)
+                    self._ended.wait(next(pauses_s))
         except BridgeError as error:
             with self._changed:
                 self._failure = error
@@ -298,6 +327,7 @@ class PubsubSession:
     def _hold(self, received: list[Received]) -> None:
         if not received:
             return
+        self._heard()
         with self._changed:
             self._prefetched.append(PubsubBatch(self._leases.hold(received), received))
             self._changed.notify_all()

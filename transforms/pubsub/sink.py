@@ -16,6 +16,7 @@ import apache_beam as beam
 
 from transforms import limits
 from transforms.errors import DeliveryError, RefusedError, TransferError
+from transforms.health import DESTINATION
 from transforms.pubsub.client import Publisher, to_proto
 from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -88,6 +89,16 @@ class _Lane:
     requests: int = 0
 
 
+def _started_pool() -> ThreadPoolExecutor:
+    """All threads at once: by itself a pool starts the last of them hours later."""
+    pool = ThreadPoolExecutor(REQUESTS, "publish")
+    started = threading.Barrier(REQUESTS + 1)
+    for _ in range(REQUESTS):
+        pool.submit(started.wait)
+    started.wait()
+    return pool
+
+
 class PubsubWriter:
     """Batches messages and publishes them from a pool of threads. Implements `registry.Writer`.
 
@@ -110,14 +121,19 @@ class PubsubWriter:
         self._linger_s = settings.linger_ms / 1000
         self._delivery_timeout_s = settings.delivery_timeout_s
         self._limit_bytes = max(1, settings.max_in_flight_bytes // 4)
-        self._publisher = publisher or Publisher(config.topic, settings.delivery_timeout_s)
+        self._publisher = publisher or Publisher(
+            config.topic,
+            settings.delivery_timeout_s,
+            on_retry=partial(bridge.health.failed, DESTINATION),
+        )
         self._changed = threading.Condition()
         self._lanes: dict[str, _Lane] = {}
         self._in_flight_bytes = 0
         self._in_flight = 0
+        self._confirmed = 0
         self._closed = False
         self._failure: TransferError | None = None
-        self._pool = ThreadPoolExecutor(REQUESTS, "publish")
+        self._pool = _started_pool()
         self._timer = threading.Thread(target=self._linger, name="publish-linger", daemon=True)
         self._timer.start()
 
@@ -169,6 +185,11 @@ class PubsubWriter:
     def clean(self) -> bool:
         with self._changed:
             return not self._in_flight and self._failure is None
+
+    @property
+    def confirmed(self) -> int | None:
+        with self._changed:
+            return self._confirmed if self._in_flight else None
 
     def close(self) -> None:
         with self._changed:
@@ -263,6 +284,7 @@ class PubsubWriter:
 
     def _settled(self, batch: Sequence[_Pending]) -> None:
         with self._changed:
+            self._confirmed += len(batch)
             self._in_flight -= len(batch)
             self._in_flight_bytes -= sum(item.size_bytes for item in batch)
 

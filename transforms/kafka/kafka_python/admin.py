@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -35,6 +36,8 @@ _MAX_MESSAGE_BYTES = "max.message.bytes"
 _CLEANUP_POLICY = "cleanup.policy"
 _TIMESTAMP_TYPE = "message.timestamp.type"
 _MAX_AHEAD_MS = "message.timestamp.after.max.ms"
+_NO_IDS = (None, str(uuid.UUID(int=0)))
+"""What older brokers answer, and what a broker that refuses to describe a topic does."""
 _TOPIC_SETTINGS = [_MAX_MESSAGE_BYTES, _CLEANUP_POLICY, _TIMESTAMP_TYPE, _MAX_AHEAD_MS]
 
 
@@ -91,6 +94,15 @@ class KafkaPythonAdmin:
 
     def cluster_id(self) -> str:
         return str(self._ask("describe cluster", self._admin.describe_cluster)["cluster_id"])
+
+    def topic_ids(self, names: Sequence[str]) -> dict[str, str]:
+        found = self._ask("describe topics", lambda: self._admin.describe_topics(list(names)))
+        unknown = errors.UnknownTopicOrPartitionError.errno
+        return {
+            topic["name"]: "" if topic["topic_id"] in _NO_IDS else str(topic["topic_id"])
+            for topic in found
+            if topic["error_code"] != unknown
+        }
 
     def create_topic(self, name: str, partitions: int, replication: int) -> None:
         def create() -> None:
@@ -159,10 +171,7 @@ class KafkaPythonAdmin:
     ) -> None:
         if not offsets:
             return
-        asked = {
-            part: found._replace(metadata=metadata.get((part.topic, part.partition), ""))
-            for part, found in new_offsets(offsets).items()
-        }
+        asked = new_offsets(offsets, metadata)
         what = f"set offsets of group {group_id}"
         answer = self._ask(what, lambda: self._admin.alter_group_offsets(group_id, asked))
         for part, error in answer.items():

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kafka import KafkaConsumer, TopicPartition, errors
 
 from transforms.deadlines import within
-from transforms.errors import CommitError, SourceError
-from transforms.kafka.client import Offsets, Partition
+from transforms.errors import CommitError
+from transforms.kafka.client import Committed, Offsets, Partition
 from transforms.kafka.client_errors import part_names
 from transforms.kafka.client_rules import select_topics
-from transforms.kafka.kafka_python.common import new_offsets, reason, timeout_ms
+from transforms.kafka.kafka_python.common import (
+    asking_failed,
+    new_offsets,
+    reason,
+    timeout_ms,
+)
 
 
 class AskingConsumer:
@@ -21,7 +26,7 @@ class AskingConsumer:
         self._consumer = consumer
         self._timeout_ms = timeout_ms(timeout_s)
 
-    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, Committed]:
         asked = [TopicPartition(*part) for part in partitions]
         if not asked:
             return {}
@@ -31,14 +36,17 @@ class AskingConsumer:
                 asked, timeout_ms=self._timeout_ms
             )
         except errors.KafkaError as error:
-            raise SourceError(f"read committed offsets: {reason(error)}") from error
-        return {(part.topic, part.partition): found.offset for part, found in answer.items()}
+            raise asking_failed("read committed offsets", error) from error
+        return {
+            (part.topic, part.partition): Committed(found.offset, found.metadata or "")
+            for part, found in answer.items()
+        }
 
-    def commit(self, offsets: Offsets) -> None:
+    def commit(self, offsets: Offsets, metadata: Mapping[Partition, str] = {}) -> None:
         if not offsets:
             return
         try:
-            self._consumer.commit(new_offsets(offsets), timeout_ms=self._timeout_ms)
+            self._consumer.commit(new_offsets(offsets, metadata), timeout_ms=self._timeout_ms)
         except errors.KafkaError as error:
             raise CommitError(f"commit {part_names(offsets)}: {reason(error)}") from error
 
@@ -50,14 +58,14 @@ class AskingConsumer:
             first = self._consumer.beginning_offsets(asked, timeout_ms=self._timeout_ms)
             end = self._consumer.end_offsets(asked, timeout_ms=self._timeout_ms)
         except errors.KafkaError as error:
-            raise SourceError(f"read offsets of {part_names(asked)}: {reason(error)}") from error
+            raise asking_failed(f"read offsets of {part_names(asked)}", error) from error
         return {(part.topic, part.partition): (first[part], end[part]) for part in asked}
 
     def partitions(self, topics: Sequence[str]) -> list[Partition]:
         try:
             known = within(self._timeout_ms / 1000, self._consumer.topics)
         except (errors.KafkaError, TimeoutError) as error:
-            raise SourceError(f"list topics: {reason(error)}") from error
+            raise asking_failed("list topics", error) from error
         cluster = self._consumer._cluster
         return [
             (name, number)

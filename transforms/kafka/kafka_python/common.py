@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kafka import OffsetAndMetadata, TopicPartition, errors
 from kafka.cluster import ClusterMetadata
 from kafka.net.compat import KafkaNetClient
 
-from transforms.errors import BridgeError, UsageError
+from transforms.errors import BridgeError, SourceError, UnavailableError, UsageError
 from transforms.kafka import config as properties
-from transforms.kafka.client import KafkaConfig, Offsets
+from transforms.kafka.client import KafkaConfig, Offsets, Partition
 from transforms.kafka.client_rules import Repeats
+from transforms.kafka.kafka_python.bounded_reads import bound_reads
 
 _Client = TypeVar("_Client")
 
@@ -47,6 +48,7 @@ class _FirstCause(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
+        self._loggers = [logging.getLogger(name) for name in self._LOGGERS]
         self.cause: BaseException | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -58,13 +60,15 @@ class _FirstCause(logging.Filter):
         return False
 
     def __enter__(self) -> _FirstCause:
-        for name in self._LOGGERS:
-            logging.getLogger(name).filters.insert(0, self)
+        for logger in self._loggers:
+            logger.filters.insert(0, self)
+            logger.setLevel(logging.WARNING)  # whatever holds for those above: it hears all
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in self._LOGGERS:
-            logging.getLogger(name).removeFilter(self)
+        for logger in self._loggers:
+            logger.removeFilter(self)
+            logger.setLevel(logging.NOTSET)
 
 
 def _quieten() -> None:
@@ -80,6 +84,7 @@ def _quieten() -> None:
 
 
 _quieten()
+bound_reads()
 
 
 def connection(cluster: KafkaConfig, role: properties.Role, timeout_s: float) -> dict[str, Any]:
@@ -155,11 +160,20 @@ def timeout_ms(timeout_s: float) -> int:
     return max(1, int(timeout_s * 1000))
 
 
-def new_offsets(offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Offsets to be committed, as the library takes them."""
+def new_offsets(
+    offsets: Offsets, metadata: Mapping[Partition, str]
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Offsets to be committed, each with its text, as the library takes them."""
     return {
-        TopicPartition(*part): OffsetAndMetadata(offset, "", -1) for part, offset in offsets.items()
+        TopicPartition(*part): OffsetAndMetadata(offset, metadata.get(part, ""), -1)
+        for part, offset in offsets.items()
     }
+
+
+def asking_failed(what: str, error: Exception) -> SourceError:
+    """An answer that did not come; `UnavailableError` where asking again may help."""
+    ends = isinstance(error, _NOT_LET_IN) or not getattr(error, "retriable", True)
+    return (SourceError if ends else UnavailableError)(f"{what}: {reason(error)}")
 
 
 def create_no_topics(metadata: ClusterMetadata) -> None:

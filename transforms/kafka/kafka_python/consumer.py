@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 from transforms.deadlines import within
-from transforms.errors import SourceError
+from transforms.errors import SourceError, UnavailableError
 from transforms.kafka.client import (
     ConsumerConfig,
     KafkaConfig,
@@ -39,8 +38,6 @@ from transforms.kafka.kafka_python.common import (
 from transforms.kafka.kafka_python.group import GroupPolling, Polled, take
 from transforms.kafka.kafka_python.header_names import read_all_names
 from transforms.records import KafkaRecord, TimestampType
-
-_log = logging.getLogger(__name__)
 
 _TIMESTAMP_TYPES = (TimestampType.CREATE_TIME, TimestampType.LOG_APPEND_TIME)
 
@@ -140,12 +137,13 @@ class KafkaPythonConsumer(AskingConsumer):
                 self._break_at_gap(part, offset)
         elif isinstance(error, errors.LogTruncationError):
             for part in error.divergent_offsets:
-                state = self._reading(part)
-                self._break_at_gap(part, state.position.offset if state is not None else 0)
+                state, cut = self._reading(part), error.divergent_offsets[part]
+                at = state.position.offset if state is not None else 0
+                self._break_at_gap(part, at, None if cut is None else cut.offset)
         elif isinstance(error, (errors.CorruptRecordError, errors.UnsupportedCodecError)):
             self._on_unreadable(error)
         elif isinstance(error, errors.RetriableError):
-            _log.warning("poll: %s", reason(error))
+            raise UnavailableError(f"read: {reason(error)}") from error
         else:
             raise SourceError(f"read: {reason(error)}") from error
 
@@ -161,9 +159,9 @@ class KafkaPythonConsumer(AskingConsumer):
         buffer.drain()
         self._break(part, _unreadable(part, offset, error))
 
-    def _break_at_gap(self, part: TopicPartition, offset: int) -> None:
+    def _break_at_gap(self, part: TopicPartition, offset: int, cut_at: int | None = None) -> None:
         where = (part.topic, part.partition)
-        self._break(where, offset_gap(where, offset, self.watermarks))
+        self._break(where, offset_gap(where, offset, self.watermarks, cut_at))
 
     def _break(self, part: Partition, error: SourceError) -> None:
         """Reads no more of a partition: every poll raises, until it is sought or released."""
@@ -190,14 +188,14 @@ class KafkaPythonConsumer(AskingConsumer):
             part: int(state.position.offset) for part, state in states.items() if state is not None
         }
 
-    def lag(self) -> int | None:
-        total = 0
+    def lags(self) -> dict[Partition, int] | None:
+        found = {}
         for part in list(self._owned):
             state = self._reading(part)
             if state is None or state.highwater is None:
                 return None
-            total += max(0, state.highwater - state.position.offset)
-        return total
+            found[part] = max(0, state.highwater - state.position.offset)
+        return found
 
     def close(self) -> None:
         if self._closed:

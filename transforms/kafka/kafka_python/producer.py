@@ -171,6 +171,7 @@ def _settings(cluster: KafkaConfig, config: ProducerConfig) -> dict[str, Any]:
         "delivery_timeout_ms": delivery_ms,
         "max_block_ms": min(delivery_ms, 30_000),
         "max_request_size": config.max_message_bytes + _FRAMING_BYTES,
+        "metadata_max_age_ms": config.metadata_interval_ms,
         "metrics_enabled": False,
     }
     settings["batch_size"] = min(settings["batch_size"], config.max_message_bytes)

@@ -10,11 +10,11 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from transforms.errors import CommitError, SourceError, TransferError
-from transforms.kafka.client import Offsets, Partition
+from transforms.errors import CommitError, SourceError, TransferError, UnavailableError
+from transforms.kafka.client import Committed, Offsets, Partition
 from transforms.kafka.client_errors import part_names
 from transforms.kafka.client_rules import select_topics
-from transforms.kafka.librdkafka.common import reason, with_offsets
+from transforms.kafka.librdkafka.common import ENDINGS, reason, with_offsets
 from transforms.kafka.librdkafka.pattern import INTERNAL_TOPICS
 
 
@@ -58,21 +58,27 @@ class AskingConsumer:
             with self._turns.ask():
                 yield
         except KafkaException as error:
+            if failure is SourceError and error.args[0].code() not in ENDINGS:
+                failure = UnavailableError
             raise failure(f"{what}: {reason(error)}") from error
 
-    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, Committed]:
         asked = [TopicPartition(*part) for part in partitions]
         if not asked:
             return {}
         with self._asking("read committed offsets"):
             answer = self._consumer.committed(asked, timeout=self._timeout_s)
         _check(answer, "read committed offset", SourceError)
-        return {(part.topic, part.partition): part.offset for part in answer if part.offset >= 0}
+        return {
+            (part.topic, part.partition): Committed(part.offset, part.metadata or "")
+            for part in answer
+            if part.offset >= 0
+        }
 
-    def commit(self, offsets: Offsets) -> None:
+    def commit(self, offsets: Offsets, metadata: Mapping[Partition, str] = {}) -> None:
         if not offsets:
             return
-        asked = with_offsets(offsets)
+        asked = with_offsets(offsets, metadata)
         with self._asking(f"commit {part_names(offsets)}", CommitError):
             # Without a coordinator a commit takes 45 s to fail; this asks for it first, with a
             # deadline.
@@ -104,4 +110,6 @@ def _check(answer: Iterable[TopicPartition], what: str, failure: type[TransferEr
     """Raises the first error that an answer holds for one of its partitions."""
     for part in answer:
         if part.error is not None:
+            if failure is SourceError and part.error.code() not in ENDINGS:
+                failure = UnavailableError
             raise failure(f"{what} {part.topic}/{part.partition}: {part.error.str()}")

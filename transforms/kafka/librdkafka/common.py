@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -13,6 +13,21 @@ from transforms.kafka.client import Offsets, Partition
 from transforms.kafka.client_rules import Repeats
 
 _log = logging.getLogger(__name__)
+
+
+ENDINGS = {
+    KafkaError._AUTHENTICATION,
+    KafkaError._BAD_COMPRESSION,
+    KafkaError._BAD_MSG,
+    KafkaError._FATAL,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.INVALID_MSG,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+}
+"""What ends a consumer; librdkafka gets over every other error by itself."""
 
 
 class Log:
@@ -31,7 +46,9 @@ class Log:
         facility, message = str(values[0]), str(values[-1])
         if facility == "GETPID" and message.endswith("retrying"):
             level = logging.DEBUG  # a fresh broker gives producer ids only after some seconds
-        if self._repeats.let_pass(f"{facility} {message}"):
+        if level < logging.WARNING:
+            _log.debug(text, *values)
+        elif self._repeats.let_pass(f"{facility} {message}"):
             _log.log(level, text, *values)
 
     def warn(self, who: str, error: KafkaError) -> None:
@@ -64,8 +81,12 @@ def partitions_of(parts: Iterable[TopicPartition]) -> list[Partition]:
     return [(part.topic, part.partition) for part in parts]
 
 
-def with_offsets(positions: Offsets) -> list[TopicPartition]:
-    return [TopicPartition(*part, offset) for part, offset in positions.items()]
+def with_offsets(
+    positions: Offsets, metadata: Mapping[Partition, str] = {}
+) -> list[TopicPartition]:
+    return [
+        TopicPartition(*part, offset, metadata.get(part, "")) for part, offset in positions.items()
+    ]
 
 
 def message_partition(message: Message) -> Partition:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from transforms.kafka.client_rules import CLOSE_TIMEOUT_S
 from transforms.kafka.librdkafka import settings
 from transforms.kafka.librdkafka.asking import AskingConsumer
 from transforms.kafka.librdkafka.common import (
+    ENDINGS,
     Log,
     message_offset,
     message_partition,
@@ -46,19 +48,8 @@ _LAG_INTERVAL_S = 0.5
 _TIMESTAMP_TYPES = (TimestampType.NONE, TimestampType.CREATE_TIME, TimestampType.LOG_APPEND_TIME)
 """Indexed by librdkafka's rd_kafka_timestamp_type_t."""
 
-_ENDINGS = {
-    KafkaError._AUTHENTICATION,
-    KafkaError._BAD_COMPRESSION,
-    KafkaError._BAD_MSG,
-    KafkaError._FATAL,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.FENCED_INSTANCE_ID,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.INVALID_MSG,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-}
-"""What ends a consumer; librdkafka gets over every other error by itself."""
+_CUT_AT = re.compile(r"broker end offset is ([0-9]+)")
+"""Where a truncated log ends now: librdkafka tells it in this sentence only."""
 
 
 class LibrdkafkaConsumer(AskingConsumer):
@@ -77,7 +68,7 @@ class LibrdkafkaConsumer(AskingConsumer):
         self._places = Places()
         self._rebalances = 0
         self._said = Log()
-        self._lag: int | None = None
+        self._lags: dict[Partition, int] | None = None
         self._next_lag_s = 0.0
         self._error: Exception | None = None
         self._closed = False
@@ -153,7 +144,7 @@ class LibrdkafkaConsumer(AskingConsumer):
                 messages = self._take(max(0.0, min(left, _SLICE_S)), max_records)
             records = self._records(messages)
             with self._turns.poll():
-                self._work_out_lag(idle=not records)
+                self._work_out_lags(idle=not records)
             if not records:
                 self._raise_pending()
             if records or (not messages and left <= _SLICE_S):
@@ -224,8 +215,10 @@ class LibrdkafkaConsumer(AskingConsumer):
             self._places.at_end(message_partition(message), message_offset(message))
         elif code == KafkaError._AUTO_OFFSET_RESET:
             where = message_partition(message)
-            self._break(message, offset_gap(where, message_offset(message), self.watermarks))
-        elif error.fatal() or code in _ENDINGS:
+            cut = _CUT_AT.search(error.str())
+            at, cut_at = self.positions()[where], int(cut[1]) if cut else None
+            self._places.break_off(where, at, offset_gap(where, at, self.watermarks, cut_at))
+        elif error.fatal() or code in ENDINGS:
             name = part_names([message_partition(message)])
             self._break(message, SourceError(f"read {name}@{message.offset()}: {error.str()}"))
         else:
@@ -233,7 +226,7 @@ class LibrdkafkaConsumer(AskingConsumer):
 
     def _on_error(self, error: KafkaError) -> None:
         """Client-wide errors; those of a partition come as messages."""
-        if error.fatal() or error.code() in _ENDINGS:
+        if error.fatal() or error.code() in ENDINGS:
             self._error = self._error or SourceError(f"read: {error.str()}")
         else:
             self._said.warn("consumer", error)
@@ -271,22 +264,22 @@ class LibrdkafkaConsumer(AskingConsumer):
             {(part.topic, part.partition): part.offset for part in answer}
         )
 
-    def _work_out_lag(self, idle: bool) -> None:
+    def _work_out_lags(self, idle: bool) -> None:
         now = time.monotonic()
-        if now < self._next_lag_s and not (idle and self._lag):
+        if now < self._next_lag_s and not (idle and self._lags and any(self._lags.values())):
             return
         self._next_lag_s = now + _LAG_INTERVAL_S
-        total = 0
+        found = {}
         for part, position in self.positions().items():
             marks = self._consumer.get_watermark_offsets(TopicPartition(*part), cached=True)
             if marks is None or marks[1] < 0:
-                self._lag = None
+                self._lags = None
                 return
-            total += max(0, marks[1] - position)
-        self._lag = total
+            found[part] = max(0, marks[1] - position)
+        self._lags = found
 
-    def lag(self) -> int | None:
-        return self._lag
+    def lags(self) -> dict[Partition, int] | None:
+        return self._lags
 
     def close(self) -> None:
         if self._closed:

@@ -67,6 +67,7 @@ def of_producer(cluster: KafkaConfig, config: ProducerConfig) -> dict[str, Any]:
         "compression.type": config.compression,
         "linger.ms": config.linger_ms,
         "message.timeout.ms": max(1, int(timeout_ms)),
+        "topic.metadata.refresh.interval.ms": config.metadata_interval_ms,
         "topic.metadata.propagation.max.ms": min(_UNKNOWN_TOPIC_MS, int(timeout_ms / 2)),
         "message.max.bytes": max(1000, max_bytes),
         "queue.buffering.max.kbytes": max(config.buffer_bytes, max_bytes) // 1024 + 1,

@@ -23,7 +23,10 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_metadata_size", 4 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
+"""As Google's clients have them, but for the last one: by default a service that comes back is not
+noticed for up to two minutes."""
 
 TRANSIENT = (
     api.ServiceUnavailable,
@@ -55,13 +58,16 @@ def endpoint() -> str:
 
 
 def transport(transport: Any) -> Any:
-    """A GAPIC transport; to the emulator over a channel that admits messages over 4 MB, which the
-    library's own emulator channel does not."""
+    """A GAPIC transport, to the emulator if one is set, over a channel with our options."""
+
+    def secure_channel(host: str, **settings: Any) -> Any:
+        return transport.create_channel(host, **{**settings, "options": _CHANNEL_OPTIONS})
+
     emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
     if emulator:
         return transport(channel=grpc.insecure_channel(emulator, options=_CHANNEL_OPTIONS))
     try:
-        return transport()
+        return transport(channel=secure_channel)
     except google.auth.exceptions.GoogleAuthError as error:
         raise PreflightError(
             f"log in to Pub/Sub: {_one_line(error).rstrip('.')}; run `gcloud auth "

@@ -41,16 +41,17 @@ class Publisher:
     Args:
       topic: `projects/P/topics/T`.
       delivery_timeout_s: transient errors are tried again for so long.
-      on_retry: called with each transient error, before it is tried again.
+      on_retry: told of each attempt that failed, before it is repeated.
     """
 
     def __init__(
         self,
         topic: str,
         delivery_timeout_s: float,
-        on_retry: Callable[[Exception], None] | None = None,
+        on_retry: Callable[[DeliveryError], None] | None = None,
     ) -> None:
         self._topic = topic
+        self._on_retry = on_retry
         self._client: Any = PublisherClient(transport=transport(PublisherGrpcTransport))
         self._retry = api_retry.Retry(
             predicate=api_retry.if_exception_type(*TRANSIENT),
@@ -58,7 +59,7 @@ class Publisher:
             multiplier=2.0,
             maximum=10.0,
             timeout=delivery_timeout_s,
-            on_error=on_retry,
+            on_error=self._on_error,
         )
         self._attempt_timeout = ConstantTimeout(min(_ATTEMPT_TIMEOUT_S, delivery_timeout_s))
 
@@ -76,6 +77,10 @@ class Publisher:
             raise RefusedError(f"publish {self._topic}: {reason(error)}") from error
         except (api.GoogleAPICallError, api.RetryError) as error:
             raise DeliveryError(explain("publish", self._topic, error)) from error
+
+    def _on_error(self, error: Exception) -> None:
+        if self._on_retry is not None:
+            self._on_retry(DeliveryError(explain("publish", self._topic, error)))
 
     def close(self) -> None:
         self._client.transport.close()

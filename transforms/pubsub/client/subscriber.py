@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,11 +15,9 @@ from google.pubsub_v1 import types
 from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from transforms.errors import CommitError, SourceError
+from transforms.errors import CommitError, SourceError, UnavailableError
 from transforms.pubsub.client.common import TRANSIENT, explain, transport
 from transforms.records import PubsubRecord
-
-_log = logging.getLogger(__name__)
 
 _ACK_IDS_PER_REQUEST = 1_000
 """Ack ids are below 500 bytes, so that a request stays below `PUBSUB_MAX_ACK_REQUEST_BYTES`."""
@@ -38,9 +34,6 @@ class Received(NamedTuple):
 class Subscriber:
     """Pulls from and acknowledges to one subscription; safe to use from several threads.
 
-    Attributes:
-      answers: whether the last pull was answered, if only by silence.
-
     Args:
       subscription: `projects/P/subscriptions/S`.
     """
@@ -54,13 +47,15 @@ class Subscriber:
         self._lock = threading.Lock()
         self._pulling: Any = None
         self._cancelled = threading.Event()
-        self.answers = True
 
     def pull(self, max_messages: int, timeout_s: float) -> list[Received]:
         """Waits for up to `timeout_s` for at least one message; returns at most `max_messages`.
 
+        Silence is an empty answer, which a service that is gone gives, too: see `ask`.
+
         Raises:
-          SourceError: the service refuses; a transient error is an empty answer with a warning.
+          UnavailableError: the service cannot answer now.
+          SourceError: the service refuses.
         """
         request = types.PullRequest(subscription=self._subscription, max_messages=max_messages)
         with self._lock:
@@ -72,10 +67,25 @@ class Subscriber:
         try:
             response = self._pulling.result()
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
-            self._raise_unless_transient(error, timeout_s)
+            self._raise_unless_over(error, timeout_s)
             return []
-        self.answers = True
         return _received(response)
+
+    def ask(self, timeout_s: float) -> None:
+        """Asks for something that is answered at once; whatever the answer, the service is there.
+
+        Raises:
+          UnavailableError: there is none in time.
+          SourceError: the subscription does not exist any more.
+        """
+        try:
+            self._client.get_subscription(
+                subscription=self._subscription, retry=None, timeout=timeout_s
+            )
+        except api.PermissionDenied:  # an answer
+            return
+        except api.GoogleAPICallError as error:
+            raise self._translated(error) from error
 
     def stream(
         self, max_messages: int, max_bytes: int, ack_deadline_s: int
@@ -85,7 +95,8 @@ class Subscriber:
         The service sends no more while `max_messages` or `max_bytes` are unacknowledged.
 
         Raises:
-          SourceError: the service refuses; a transient error ends the stream with a warning.
+          UnavailableError: the stream broke.
+          SourceError: the service refuses.
         """
 
         def requests() -> Iterator[types.StreamingPullRequest]:
@@ -103,10 +114,9 @@ class Subscriber:
             stream = self._client.transport.streaming_pull(requests(), metadata=self._metadata)
         try:
             for response in stream:
-                self.answers = True
                 yield _received(response)
         except grpc.RpcError as error:
-            self._raise_unless_transient(error, 0)
+            self._raise_unless_over(error, 0)
         finally:
             stream.cancel()
 
@@ -162,18 +172,17 @@ class Subscriber:
             except (api.GoogleAPICallError, api.RetryError) as error:
                 raise CommitError(explain(method, self._subscription, error)) from error
 
-    def _raise_unless_transient(self, error: Exception, timeout_s: float) -> None:
+    def _raise_unless_over(self, error: Exception, timeout_s: float) -> None:
+        """Raises what a pull ended with, unless it was cancelled here or had nothing to return."""
         if self._cancelled.is_set():
             return
         translated = api.from_grpc_error(error) if isinstance(error, grpc.RpcError) else error
-        if isinstance(translated, api.DeadlineExceeded) and timeout_s:
-            self.answers = True
-            return
-        self.answers = False
-        if not isinstance(translated, TRANSIENT):
-            raise SourceError(explain("pull", self._subscription, translated)) from error
-        _log.warning("%s; trying again", explain("pull", self._subscription, translated))
-        time.sleep(1.0)
+        if not (isinstance(translated, api.DeadlineExceeded) and timeout_s):
+            raise self._translated(translated) from error
+
+    def _translated(self, error: Exception) -> SourceError:
+        kind = UnavailableError if isinstance(error, TRANSIENT) else SourceError
+        return kind(explain("pull", self._subscription, error))
 
 
 def _received(response: Any) -> list[Received]:

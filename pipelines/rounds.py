@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.worker import statesampler
 
+from pipelines import memory
 from transforms import metrics
 from transforms.control import Control, Rounds
 
@@ -41,6 +42,7 @@ def run(
       Exception: what a bundle raised; Beam hands it on as text.
     """
     _shorten_sampling()
+    memory.use_few_arenas()
     totals = dict.fromkeys(metrics.COUNTERS, 0)
     while True:
         control.begin_round(rounds or Rounds())
@@ -55,6 +57,7 @@ def run(
             totals[name] += value
         if control.stopping:
             return totals
+        memory.trim()
         _log.debug("round ended, the next one begins")
 
 

@@ -26,7 +26,7 @@ class Rounds:
     """When a round of the in-process runner ends: after `bundles`, but between these times."""
 
     min_seconds: float = 60.0
-    max_seconds: float = 600.0
+    max_seconds: float = 120.0
     bundles: int = 1_000
 
 

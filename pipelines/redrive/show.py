@@ -42,7 +42,7 @@ class Listing:
         lines = [Text(f"{title}:"), _table(self._rows, file.isatty())]
         if more := self._totals.total() - len(self._rows):
             lines.append(Text(f"and {more:,} more"))
-        lines += [Text(f"{name} {n:,}") for name, n in self._totals.most_common()]
+        lines += [Text(f"{one_line(name)} {n:,}") for name, n in self._totals.most_common()]
         if file.isatty():
             console = Console(file=file, highlight=False)
         else:

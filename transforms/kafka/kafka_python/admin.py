@@ -188,7 +188,7 @@ class KafkaPythonAdmin:
             f"describe group {group_id}", lambda: self._admin.describe_groups([group_id])
         )
         return [
-            f"{member['client_id']} ({member['client_host']})"
+            " ".join(f"{member['client_id']} ({member['client_host']})".split())
             for member in answer[group_id]["members"]
         ]
 

@@ -1,0 +1,27 @@
+"""Keeps the memory of a process that runs for months flat, where its C library is glibc.
+
+By default glibc keeps an arena of memory for each thread, and gives back little of what is freed:
+without this the bridge grew by 2% in 15 minutes and held no more than before (`make soak`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+
+_M_ARENA_MAX = -8
+"""Source: <malloc.h> of glibc."""
+
+_ARENAS = 2
+
+
+def use_few_arenas() -> None:
+    """For all threads of this process together."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def trim() -> None:
+    """Gives what is freed back to the system."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -21,6 +21,8 @@ DEPENDENCIES = [
     "kafka-python[crc32c,lz4,snappy,zstd]>=3.0.12,<3.1",
     # Dead letters are Avro containers, and so are the sample alerts.
     "fastavro>=1.9,<2",
+    # The ledgers of the audit: millions of offsets and ids in little memory; Beam brings it, too.
+    "numpy>=1.26,<3",
     # The live progress line.
     "rich>=14,<16",
 ]

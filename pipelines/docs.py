@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines import options
+from pipelines.audit import options as audit_options
 from pipelines.flags import Flag
 from pipelines.redrive import options as redrive_options
 
 _ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     _ROOT / "README.md": options.FLAGS,
+    _ROOT / "docs" / "audit.md": audit_options.FLAGS,
     _ROOT / "docs" / "dead_letters.md": redrive_options.FLAGS,
 }
 """The pages with a table, and whose flags stand in it."""

@@ -118,12 +118,16 @@ def write_now(text: str) -> None:
     os.write(2, f"{erase}{_handler.prefix}{text}\n".encode())
 
 
+def on_terminal() -> bool:
+    """Whether standard error is one that can show a live line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb")
+
+
 @contextlib.contextmanager
 def progress(bridge: Bridge, options: Options) -> Iterator[Meter]:
     """Shows how the transfer gets on, as `options.progress` says, and measures its time."""
     meter = Meter(bridge, options.pipeline)
-    on_terminal = sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb")
-    live = on_terminal if options.progress is None else options.progress
+    live = on_terminal() if options.progress is None else options.progress
     with contextlib.ExitStack() as stack:
         if live:
             stack.enter_context(_live_line(meter))
@@ -163,7 +167,7 @@ def _live_line(meter: Meter) -> Iterator[None]:
         _handler.console = console
         try:
             show()
-            with _repeating(show, LIVE_PERIOD_S):
+            with repeating(show, LIVE_PERIOD_S):
                 yield
             show()
         finally:
@@ -175,12 +179,12 @@ def _log_lines(meter: Meter) -> Iterator[None]:
     def show() -> None:
         _log.info("%s", meter.line())
 
-    with _repeating(show, LOG_PERIOD_S):
+    with repeating(show, LOG_PERIOD_S):
         yield
 
 
 @contextlib.contextmanager
-def _repeating(action: Callable[[], None], period_s: float) -> Iterator[None]:
+def repeating(action: Callable[[], None], period_s: float) -> Iterator[None]:
     """Calls `action` each period in a thread that ends with the context."""
     ended = threading.Event()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,6 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipelines import output, preflight, rounds
+from pipelines.commands import run_command
 from pipelines.options import Options, Pipeline, Runner, parse
 from pipelines.preflight import Facts
 from pipelines.stopping import graceful_stop
@@ -32,26 +31,17 @@ Build = Callable[[Any, Options, Facts, BridgeConfig], Any]
 
 def main(pipeline: Pipeline, build: Build, argv: Sequence[str] | None = None) -> int:
     """The command line of one pipeline; returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
-    debug = "--debug" in argv
-    try:
-        options = parse(pipeline, argv, os.environ)
-        debug = options.debug
-        output.configure_logging(debug, demo=options.demo)
-        if options.demo:
-            # Only a demo needs the embedded stack and makes alerts.
-            from pipelines.demo import endpoints
+    return run_command(pipeline, partial(parse, pipeline), partial(_run, build=build), argv)
 
-            with endpoints(options) as options:
-                return run(options, build)
+
+def _run(options: Options, build: Build) -> int:
+    if not options.demo:
         return run(options, build)
-    except BridgeError as error:
-        if debug:
-            _log.exception("failed")
-        output.say(f"{pipeline}: {error}")
-        return error.exit_status
-    except KeyboardInterrupt:
-        return 130
+    # Only a demo needs the embedded stack and makes alerts.
+    from pipelines.demo import endpoints
+
+    with endpoints(options) as given:
+        return run(given, build)
 
 
 def run(options: Options, build: Build) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from pipelines import output, report
+from pipelines import report
+from pipelines.commands import run_command
 from pipelines.redrive import preflight, show
 from pipelines.redrive.loop import Redrive
 from pipelines.redrive.options import Options, parse
@@ -29,7 +28,7 @@ from transforms.dead_letters.sending import (
     to_pubsub_by,
 )
 from transforms.dead_letters.sources import open_source
-from transforms.errors import BridgeError, CommitError, TransferError
+from transforms.errors import CommitError, TransferError
 from transforms.explain import Destination, refusals
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
 
@@ -38,20 +37,7 @@ _log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
-    debug = "--debug" in argv
-    try:
-        options = parse(argv, os.environ)
-        debug = options.debug
-        output.configure_logging(debug, demo=False)
-        return run(options)
-    except BridgeError as error:
-        if debug:
-            _log.exception("failed")
-        output.say(f"redrive: {error}")
-        return error.exit_status
-    except KeyboardInterrupt:
-        return 130
+    return run_command("redrive", parse, run, argv)
 
 
 def run(options: Options) -> int:

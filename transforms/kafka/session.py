@@ -168,7 +168,7 @@ class KafkaSession:
         """What the consumer has; nothing while the brokers do not answer, or after a gap."""
         try:
             self._commit()
-            if self._topics.due():
+            if self._epochs and self._topics.due():
                 self._look_for_changed_topics()
             if self._config.assignment == "shards":
                 self._refresh_when_due(Frontier())

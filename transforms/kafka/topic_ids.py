@@ -90,8 +90,8 @@ class TopicIds:
           The new ids of those that were made anew, and those that are gone: missing twice in a row,
           since a broker that starts may not know all of them yet.
         """
-        found = self.ask(topics)
         self._due_at = self._clock() + self._interval_s
+        found = self.ask(topics)
         missing = set(topics) - found.keys()
         gone, self._missing = missing & self._missing, missing
         return {t: now for t, now in found.items() if differ(now, self.known.get(t, ""))}, gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import google.api_core.exceptions as api
@@ -16,12 +17,13 @@ from transforms.pubsub.client.common import explain, transport
 
 
 class SubscriptionInfo(NamedTuple):
-    """A subscription as preflight sees it."""
+    """A subscription as preflight sees it; `filter` is empty where all messages are delivered."""
 
     name: str
     topic: str
     ack_deadline_s: int
     detached: bool
+    filter: str = ""
 
 
 class PubsubAdmin:
@@ -63,23 +65,55 @@ class PubsubAdmin:
             found.topic,
             found.ack_deadline_seconds or 10,
             found.detached,
+            found.filter,
         )
+
+    def retention_s(self, topic: str) -> int:
+        """For how long a topic itself keeps what is published; 0 where only subscriptions do."""
+        request = types.GetTopicRequest(topic=topic)
+        found = self._call("check", topic, self._publisher.get_topic, request)
+        return int(found.message_retention_duration.total_seconds())
+
+    def snapshot_topic(self, name: str) -> str:
+        """The topic of `projects/P/snapshots/S`."""
+        request = types.GetSnapshotRequest(snapshot=name)
+        return str(self._call("check", name, self._subscriber.get_snapshot, request).topic)
 
     def create_topic(self, name: str) -> None:
         """Creates `projects/P/topics/T`."""
         self._call("create", name, self._publisher.create_topic, types.Topic(name=name))
 
     def create_subscription(
-        self, name: str, topic: str, ack_deadline_s: int = 10, ordered: bool = False
+        self,
+        name: str,
+        topic: str,
+        ack_deadline_s: int = 10,
+        ordered: bool = False,
+        filter: str = "",
+        expires_after_s: int | None = None,
     ) -> None:
-        """Creates `projects/P/subscriptions/S` on a topic."""
+        """Creates `projects/P/subscriptions/S` on a topic.
+
+        Args:
+          filter: of the messages that it gets, in Pub/Sub's own language; empty for all.
+          expires_after_s: it is deleted after so long without a reader; None for the default.
+        """
         request = types.Subscription(
             name=name,
             topic=topic,
             ack_deadline_seconds=ack_deadline_s,
             enable_message_ordering=ordered,
+            filter=filter,
         )
+        if expires_after_s is not None:
+            policy = types.ExpirationPolicy(ttl=timedelta(seconds=expires_after_s))
+            request.expiration_policy = policy
         self._call("create", name, self._subscriber.create_subscription, request)
+
+    def delete_subscription(self, name: str) -> None:
+        """Deletes `projects/P/subscriptions/S`."""
+        request = types.DeleteSubscriptionRequest(subscription=name)
+        self._call("delete", name, self._subscriber.delete_subscription, request)
 
     def seek(
         self, subscription: str, timestamp_ms: int | None = None, snapshot: str | None = None

@@ -48,6 +48,7 @@ _ROLES = {
     "pull": "roles/pubsub.subscriber",
     "seek": "roles/pubsub.editor",
     "create": "roles/pubsub.editor",
+    "delete": "roles/pubsub.editor",
     "check": "roles/pubsub.viewer",
 }
 

@@ -70,6 +70,21 @@ class Ranges:
                 return last + 1
         return start
 
+    @property
+    def count(self) -> int:
+        """How many numbers there are."""
+        return sum(last - first + 1 for first, last in self.spans)
+
+    def between(self, start: int, end: int) -> Ranges:
+        """Those from `start` on and below `end`."""
+        return Ranges(
+            tuple(
+                (max(first, start), min(last, end - 1))
+                for first, last in self.spans
+                if last >= start and first < end
+            )
+        )
+
     def beyond(self, number: int) -> Ranges:
         """Those that are greater."""
         return Ranges(

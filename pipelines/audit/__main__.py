@@ -1,0 +1,7 @@
+"""`python -m pipelines.audit --help`."""
+
+import sys
+
+from pipelines.audit.cli import main
+
+sys.exit(main())

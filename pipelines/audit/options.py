@@ -1,0 +1,242 @@
+"""The flags of the audit; those that it shares with the bridge are declared there, once."""
+
+# ruff: noqa: RUF009  # flag() and shared() return dataclass fields
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pipelines import flag_rules, options, resource_names
+from pipelines import flag_values as values
+from pipelines.audit import rules
+from pipelines.command_line import Parser, add_flags
+from pipelines.flags import KAFKA_TO_PS, Runner, declared, flag
+from pipelines.shared_flags import shared, value_or_default
+from transforms.dead_letters.places import Place
+from transforms.kafka.client import ClientName, KafkaConfig, Partition
+from transforms.ranges import Ranges
+
+PROG = "python -m pipelines.audit"
+
+_WHAT = (
+    "Reconciles what one side of a bridge held with what the other side has received, without a "
+    "trace: nothing is committed, no live subscription is pulled from, no group is joined. Takes "
+    "the flags of the bridge that it audits. A Pub/Sub topic is read through a temporary "
+    "subscription; its past needs the topic's retention, or --snapshot."
+)
+_STATUS = (
+    "PUBSUB_EMULATOR_HOST is honoured. Exit status: 0 nothing is missing; 1 something is, or the "
+    "audit could not be finished; 2 wrong usage or a failed check before anything was read."
+)
+
+RANGE = "what is audited"
+OUTPUT = "output"
+
+_MOST_OFFSETS = 2**63
+
+
+def offset_ranges(text: str) -> dict[Partition, Ranges]:
+    """A JSON file `{"TOPIC": {"PARTITION": "100-199,250"}}`."""
+    path = values.readable_file(text)
+    wanted = f'{text!r} is not JSON of the form {{"TOPIC": {{"PARTITION": "100-199,250"}}}}'
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = {
+            (resource_names.kafka_topic(topic), _partition(number)): Ranges.from_text(spans)
+            for topic, partitions in content.items()
+            for number, spans in partitions.items()
+        }
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{wanted}: {str(error).splitlines()[0]}") from None
+    for (topic, number), ranges in found.items():
+        if ranges.spans and ranges.spans[-1][1] >= _MOST_OFFSETS:
+            raise ValueError(f"{wanted}: see topic {topic!r}, partition {number}")
+    if not found:
+        raise ValueError(f"{wanted}: it is empty")
+    return found
+
+
+def _partition(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError(f"{text!r} is no partition's number")
+    return int(text)
+
+
+def _archive(text: str) -> Place:
+    place = values.redrive_source(text)
+    if place.kind != "files":
+        raise ValueError(f"{text!r} is no folder: a path, gs:// or s3://")
+    return place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A checked command line.
+
+    Attributes:
+      client: the Kafka client that carries the data.
+      properties: all Kafka client properties, checked; may hold secrets.
+    """
+
+    # -- source and destination
+    kafka_topics: tuple[str, ...] = shared(
+        "kafka_topics", help="Kafka topics that are the source: names, or one ^regex."
+    )
+    subscription: str = shared(
+        "subscription",
+        help="The bridge's subscription: looked at for its topic, the source, and its filter; "
+        "never pulled from.",
+    )
+    pubsub_topic: str = shared(
+        "pubsub_topic",
+        help="Pub/Sub topic: the destination of --kafka_topics, or the source of --kafka_topic.",
+    )
+    kafka_topic: str = shared("kafka_topic", help="Kafka topic that is the destination.")
+    archive: Place | None = flag(
+        None,
+        "A folder of Avro files, with those in it: read in place of the Pub/Sub side, of which "
+        "only the topic's name is then used.",
+        group=options.ENDS,
+        parse=_archive,
+        metavar="FOLDER|gs://...|s3://...",
+    )
+    bootstrap_servers: str = shared("bootstrap_servers")
+    dead_letter: Place | None = shared(
+        "dead_letter",
+        help="Where the bridge puts dead letters; read whole, nothing is marked as done.",
+    )
+
+    # -- what is audited
+    from_ms: int | None = flag(
+        None,
+        "What has this time or a later one: Kafka's timestamp, Pub/Sub's publish time.",
+        name="from",
+        default_text="all that still exists",
+        group=RANGE,
+        parse=values.timestamp_ms,
+        metavar="RFC3339",
+    )
+    to_ms: int | None = flag(
+        None,
+        "What is before this time.",
+        name="to",
+        default_text="what is there when the audit begins",
+        group=RANGE,
+        parse=values.timestamp_ms,
+        metavar="RFC3339",
+    )
+    offsets: Mapping[Partition, Ranges] = flag(
+        {},
+        "Only these offsets of --kafka_topics: JSON such as "
+        '{"alerts": {"0": "100-199,250"}}, which --missing writes.',
+        group=RANGE,
+        parse=offset_ranges,
+        metavar="FILE",
+    )
+    group_id: str = shared(
+        "group_id",
+        help="The bridge's group: what it has not committed yet is not due. Read, never joined.",
+        group=RANGE,
+    )
+    snapshot: str = flag(
+        "",
+        "Read the Pub/Sub topic from this snapshot of one of its subscriptions on; for a topic "
+        "that keeps no past.",
+        group=RANGE,
+        parse=resource_names.pubsub_resource("snapshots"),
+        metavar="projects/P/snapshots/S",
+    )
+
+    # -- mapping
+    attributes: Literal["none", "metadata", "lossless"] = shared(
+        "attributes",
+        help="As the bridge was told; with none, messages carry nothing to know them by.",
+    )
+    returns: Literal["drop", "pass"] = shared(
+        "returns",
+        help="As the bridge was told: what had been at the destination before, and was dropped, "
+        "is not missing.",
+        default_text="drop",
+    )
+
+    # -- Kafka client
+    kafka_config: Mapping[str, str] = shared("kafka_config")
+    kafka_properties: Path | None = shared("kafka_properties")
+    kafka_client: Literal["auto", "librdkafka", "kafka-python"] = shared("kafka_client")
+
+    # -- output
+    idle_seconds: float = shared(
+        "idle_seconds",
+        help="Pub/Sub has given all that it has when nothing has come for so many seconds.",
+        default=10.0,
+        group=OUTPUT,
+    )
+    missing: Path | None = flag(
+        None,
+        "Write what is missing to this file: as --offsets takes it; of a Pub/Sub source, message "
+        "ids with their publish times, and --from and --to around them.",
+        group=OUTPUT,
+        parse=values.writable_file,
+        metavar="FILE",
+    )
+    json: bool = flag(
+        False, "One JSON object on standard output.", group=OUTPUT, parse=values.boolean
+    )
+    debug: bool = shared("debug", group=OUTPUT)
+
+    # -- what follows from the flags
+    client: ClientName
+    properties: Mapping[str, str] = field(repr=False)
+
+    @property
+    def kafka(self) -> KafkaConfig:
+        """How to reach the cluster."""
+        return KafkaConfig(self.bootstrap_servers, self.client, self.properties)
+
+    @property
+    def from_kafka(self) -> bool:
+        """Whether the source is Kafka."""
+        return bool(self.kafka_topics)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether whole records and messages travel packed."""
+        return self.attributes == "lossless"
+
+
+FLAGS = declared(Options)
+"""All declarations, in the order of help."""
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
+    """Checks a command line; contacts nothing. `--help` prints and exits 0.
+
+    Args:
+      argv: the arguments, without the program's name.
+      environ: KAFKA_BOOTSTRAP_SERVERS and PUBSUB_EMULATOR_HOST are read from it.
+    Raises:
+      UsageError: one line that names the flag, what is wrong, and what would be right.
+    """
+    found = vars(_parser().parse_args(list(argv)))
+    value = {f.dest: value_or_default(f, found[f.dest], environ) for f in FLAGS}
+    flag_rules.emulator(Runner.IN_PROCESS, environ)
+    rules.check(value)
+    value["kafka_config"] = dict(value["kafka_config"])
+    properties, client, _ = options.kafka_client(value)
+    return Options(**value, client=client, properties=properties)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=PROG,
+        usage="%(prog)s --FLAG=VALUE ...",
+        description=_WHAT,
+        epilog=_STATUS,
+        allow_abbrev=False,
+    )
+    add_flags(parser, FLAGS, KAFKA_TO_PS)
+    return parser

@@ -1,0 +1,74 @@
+"""Reads what dead letters hold, and marks none of them as done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from transforms.audit.identity import number
+from transforms.audit.kafka import PATIENCE_S
+from transforms.dead_letters import filesystem
+from transforms.dead_letters.avro import from_avro
+from transforms.errors import SourceError
+from transforms.records import KafkaRecord, PubsubRecord
+
+_log = logging.getLogger(__name__)
+
+_ID, _PART, _PARTS = "dead_letter.id", "dead_letter.part", "dead_letter.parts"
+
+Originals = list[KafkaRecord | PubsubRecord]
+
+
+class Letters:
+    """Takes letters apart, and counts what is none.
+
+    Attributes:
+      strange: how many records, messages or files hold no letter.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._parts: dict[str, dict[int, bytes]] = {}
+        self.strange = 0
+
+    def in_records(self, records: Iterable[KafkaRecord]) -> Originals:
+        """What each record's value holds."""
+        return [found for record in records for found in self._open(record.value or b"")]
+
+    def in_messages(self, messages: Iterable[PubsubRecord]) -> Originals:
+        """What each message's data holds; of a letter in parts, when the last one comes."""
+        return [found for message in messages for found in self._open(self._whole(message))]
+
+    def in_files(self, folder: str) -> Iterator[Originals]:
+        """What each file of a folder holds; a folder that is not there yet holds nothing."""
+        if filesystem.nearest(folder) != folder:
+            _log.warning("read %s: there is no such folder yet; taken as empty", folder)
+            return
+        ask = partial(filesystem.ask, SourceError, timeout_s=PATIENCE_S)
+        for name in ask("list", folder, call=partial(filesystem.names, folder)):
+            path = filesystem.join(folder, name)
+            yield self._open(ask("read", path, call=partial(filesystem.get, path)))
+
+    def _whole(self, message: PubsubRecord) -> bytes | None:
+        """The container of a letter; None while parts of it are missing."""
+        attributes = message.attributes
+        if _ID not in attributes:
+            return message.data
+        parts = self._parts.setdefault(attributes[_ID], {})
+        parts[number(attributes.get(_PART, ""))] = message.data
+        if len(parts) < number(attributes.get(_PARTS, "")):
+            return None
+        del self._parts[attributes[_ID]]
+        return b"".join(data for _, data in sorted(parts.items()))
+
+    def _open(self, container: bytes | None) -> Originals:
+        if container is None:
+            return []
+        try:
+            return [letter.original for letter in from_avro(container)]
+        except ValueError as error:
+            if not self.strange:
+                _log.warning("read %s: not every one is a dead letter: %s", self._place, error)
+            self.strange += 1
+            return []

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import pytest
 
-from transforms.errors import CommitError
+from transforms.errors import CommitError, OffsetGapError, UnavailableError
+from transforms.health import SOURCE
 from transforms.kafka.client import Committed, ConsumerConfig, KafkaConfig
 from transforms.kafka.frontier import Frontier
 from transforms.kafka.selection import KafkaSourceConfig, Shard
@@ -48,13 +49,14 @@ class ScriptedConsumer:
     def committed(self, partitions):
         return {p: Committed(self.group[p]) for p in partitions if p in self.group}
 
-    def commit(self, offsets, _metadata):
+    def commit(self, offsets, metadata):
+        self.metadata = metadata
         if self.refuse_commits:
             raise CommitError("commit t: refused")
         self.commits.append(dict(offsets))
         self.group.update(offsets)
 
-    def watermarks(self, partitions):
+    def watermarks(self, partitions, _timeout_s=None):
         return dict.fromkeys(partitions, (3, 100))
 
     def partitions(self, _topics):
@@ -310,3 +312,84 @@ def test_every_partition_belongs_to_exactly_one_shard():
         owners = [[s.number for s in shards if s.owns(p)] for p in partitions]
         assert all(len(found) == 1 for found in owners)
         assert {found[0] for found in owners} == set(range(count))
+
+
+# -- brokers that do not answer, offsets that are gone ---------------------------------------------
+
+
+def raising(error):
+    def step():
+        raise error
+
+    return step
+
+
+def gap(first=10, end=15, resume=15):
+    return OffsetGapError("read t/0: gone", *P0, first, end, resume)
+
+
+def owning(**config):
+    f = Fixture(**config)
+    f.consumer.group = {P0: 10, P1: 20}
+    f.assign(P0, P1)
+    return f
+
+
+def test_brokers_that_cannot_answer_are_no_error_but_trouble():
+    f = owning()
+    f.consumer.script.append(raising(UnavailableError("read: coordinator not available")))
+    assert f.session.poll().records == []
+    assert f.bridge.health.in_trouble == (SOURCE,)
+    assert f.counts["retries"] == 1
+
+
+def test_a_partition_is_begun_once_its_offset_can_be_had(monkeypatch):
+    monkeypatch.setattr("transforms.health.time.sleep", lambda _s: None)
+    f = Fixture()
+    answers = iter([UnavailableError("read committed offsets: loading")])
+    committed = f.consumer.committed
+
+    def ask(partitions):
+        for error in answers:
+            raise error
+        return committed(partitions)
+
+    f.consumer.committed = ask
+    f.consumer.group = {P0: 10}
+    f.consumer.script.append(lambda: f.consumer.listener.on_assigned([P0]) == {P0: 10} and None)
+    f.session.poll()
+    assert f.session._next == {P0: 10}
+
+
+def test_a_gap_is_an_error_unless_the_bridge_is_to_continue():
+    f = owning()
+    f.consumer.script.append(raising(gap()))
+    with pytest.raises(OffsetGapError, match="--on_offset_gap=continue"):
+        f.session.poll()
+    f = owning(on_offset_gap="continue")
+    bundle = f.session.begin(Frontier())
+    f.consumer.script.append(raising(gap()))
+    assert f.session.poll().records == []
+    assert f.consumer.seeks == [{P0: 15}]
+    assert f.counts == {"offsets_lost": 5}
+    assert len(f.read(bundle, records(P0, 15, 2))) == 2
+    bundle.finalize()
+    assert f.consumer.commits[-1] == {P0: 17}
+
+
+def test_what_was_read_before_a_gap_is_not_committed_behind_it():
+    f = owning(on_offset_gap="continue")
+    bundle = f.session.begin(Frontier())
+    f.read(bundle, records(P0, 10, 3))
+    f.consumer.script.append(raising(gap(13, 13, 3)))
+    f.session.poll()
+    bundle.finalize()
+    assert f.consumer.commits[-1][P0] == 3
+
+
+def test_commits_say_which_topic_they_are_of():
+    f = owning()
+    bundle = f.session.begin(Frontier())
+    f.read(bundle, records(P0, 10, 1))
+    bundle.finalize()
+    assert f.consumer.metadata == {P0: "topic_id=first"}

@@ -168,8 +168,11 @@ class Consumer(Protocol):
           CommitError: with the broker's reason (fenced, unknown member, time-out).
         """
 
-    def watermarks(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
-        """(first offset, next offset to be written), asked of the broker.
+    def watermarks(
+        self, partitions: Iterable[Partition], timeout_s: float | None = None
+    ) -> dict[Partition, tuple[int, int]]:
+        """(first offset, next offset to be written), asked of the broker, within the time given, or
+        else `request_timeout_s`.
 
         Raises:
           UnavailableError, SourceError: as `poll`.

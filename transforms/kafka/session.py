@@ -42,8 +42,10 @@ _log = logging.getLogger(__name__)
 POLL_SLICE_S = 0.1
 """One poll waits no longer, so that stops and checkpoints are noticed."""
 
-SILENCE_S = 5.0
+SILENCE_S = 3.0
 """After so long without a record the brokers are asked whether they are there at all."""
+
+_ASK_TIMEOUT_S = 3.0
 
 POLL_MAX_RECORDS = 500
 """Records of one poll; also Java's `max.poll.records`."""
@@ -200,7 +202,7 @@ class KafkaSession:
             return
         if self._epochs:
             owned = list(self._epochs)
-            self._consumer.watermarks([owned[self._asked % len(owned)]])
+            self._consumer.watermarks([owned[self._asked % len(owned)]], _ASK_TIMEOUT_S)
         else:
             self._look_for_topics()
         self._asked += 1

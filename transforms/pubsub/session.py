@@ -43,10 +43,10 @@ _LAST_PULL_S = 2.0
 
 _WAIT_S = 0.1
 
-SILENCE_S = 5.0
+SILENCE_S = 3.0
 """After so long without a message the service is asked whether it is there at all."""
 
-_ASK_TIMEOUT_S = 5.0
+_ASK_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True)

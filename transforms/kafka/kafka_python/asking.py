@@ -50,13 +50,16 @@ class AskingConsumer:
         except errors.KafkaError as error:
             raise CommitError(f"commit {part_names(offsets)}: {reason(error)}") from error
 
-    def watermarks(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
+    def watermarks(
+        self, partitions: Iterable[Partition], timeout_s: float | None = None
+    ) -> dict[Partition, tuple[int, int]]:
         asked = [TopicPartition(*part) for part in partitions]
         if not asked:
             return {}
+        limit_ms = self._timeout_ms if timeout_s is None else timeout_ms(timeout_s)
         try:
-            first = self._consumer.beginning_offsets(asked, timeout_ms=self._timeout_ms)
-            end = self._consumer.end_offsets(asked, timeout_ms=self._timeout_ms)
+            first = self._consumer.beginning_offsets(asked, timeout_ms=limit_ms)
+            end = self._consumer.end_offsets(asked, timeout_ms=limit_ms)
         except errors.KafkaError as error:
             raise asking_failed(f"read offsets of {part_names(asked)}", error) from error
         return {(part.topic, part.partition): (first[part], end[part]) for part in asked}

@@ -86,12 +86,14 @@ class AskingConsumer:
             answer = self._consumer.commit(offsets=asked, asynchronous=False)
         _check(answer, "commit", CommitError)
 
-    def watermarks(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
+    def watermarks(
+        self, partitions: Iterable[Partition], timeout_s: float | None = None
+    ) -> dict[Partition, tuple[int, int]]:
         found = {}
         for part in partitions:
             with self._asking(f"read offsets of {part_names([part])}"):
                 found[part] = self._consumer.get_watermark_offsets(
-                    TopicPartition(*part), timeout=self._timeout_s
+                    TopicPartition(*part), timeout=timeout_s or self._timeout_s
                 )
         return found
 

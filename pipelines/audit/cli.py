@@ -53,11 +53,14 @@ def run(options: Options) -> int:
         facts.doubts,
         meter.seconds,
     )
-    if options.json:
-        print(json.dumps(show.content(result), indent=2))
-    else:
-        show.table(result)
     _write_missing(options, result)
+    try:
+        if options.json:
+            print(json.dumps(show.content(result), indent=2), flush=True)
+        else:
+            show.table(result)
+    except OSError as error:
+        raise TransferError(f"write standard output: {error.strerror}") from error
     level = logging.ERROR if result.total.missing else logging.INFO
     _log.log(level, "%s", show.last_line(result))
     return 1 if result.total.missing else 0

@@ -61,7 +61,7 @@ def offset_ranges(text: str) -> dict[Partition, Ranges]:
 
 
 def _partition(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,9}", text):
+    if not re.fullmatch("0|[1-9][0-9]{0,8}", text):
         raise ValueError(f"{text!r} is no partition's number")
     return int(text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -119,7 +119,7 @@ def _asked(options: Options, admin: Admin) -> dict[Partition, Asked]:
     if options.from_ms is not None:
         begin = admin.offsets_for_time(parts, options.from_ms)
     stop = end if options.to_ms is None else admin.offsets_for_time(parts, options.to_ms)
-    committed = admin.committed(options.group_id) if options.group_id else end
+    committed = _committed(options, admin, parts) if options.group_id else end
     asked = {}
     for part in parts:
         wanted = options.offsets.get(part)
@@ -137,6 +137,16 @@ def _asked(options: Options, admin: Admin) -> dict[Partition, Asked]:
         expired = wanted.count - there.count
         asked[part] = Asked(read, expired, there.count - read.count)
     return asked
+
+
+def _committed(options: Options, admin: Admin, parts: Collection[Partition]) -> Offsets:
+    found = admin.committed(options.group_id)
+    if not any(part in found for part in parts):
+        raise PreflightError(
+            f"read the offsets of group {options.group_id}: it has committed none of these topics; "
+            "correct --group_id, or leave it out to audit all"
+        )
+    return found
 
 
 def _span(start: int, end: int) -> Ranges:

@@ -107,7 +107,9 @@ def last_line(result: Result) -> str:
             figures.append(f"{name.replace('_', ' ')} {number:,}")
     if result.others.messages:
         figures.append(f"others {result.others.messages:,}")
-    verdict = "nothing is missing" if found.expected else "nothing was expected"
+    verdict = (
+        "nothing is missing" if found.expected else "nothing was expected, and nothing is proved"
+    )
     if found.missing:
         verdict = f"{found.missing:,} missing"
         if result.doubts:

@@ -225,7 +225,6 @@ def service(monkeypatch):
     [
         ([], "10-99", 0, 0),
         (["--group_id=g"], "10-59", 0, 40),
-        (["--group_id=new"], "", 0, 90),
         (["--from=2026-01-01T00:00:00Z"], "10-99", 10, 0),
         (["--to=2026-01-01T00:00:00Z"], "", 0, 0),
         (["--offsets=FILE"], "10-12,70-80", 8, 0),
@@ -241,6 +240,12 @@ def test_the_range_is_what_exists_and_is_due(service, tmp_path, flags, read, exp
     )
     asked = found.kafka.asked["a", 0]
     assert (str(asked.read), asked.expired, asked.not_due) == (read, expired, not_due)
+
+
+def test_a_group_that_has_committed_nothing_proves_nothing(service):
+    flags = ["--kafka_topics=a", f"--pubsub_topic={TOPIC}", "--group_id=typo"]
+    with pytest.raises(PreflightError, match="group typo: it has committed none of these"):
+        preflight.check(parse(SERVERS, *flags), NOON_MS)
 
 
 @pytest.mark.parametrize(

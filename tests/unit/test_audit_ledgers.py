@@ -54,6 +54,19 @@ def closed(ledger: KafkaLedger) -> tuple[dict[str, int], str]:
 # -- by place --------------------------------------------------------------------------------------
 
 
+def test_a_copy_of_a_record_that_had_this_offset_in_a_deleted_topic_is_none_of_this_one():
+    ledger = kafka_ledger([0, 1, 2, 3])
+    for offset, time_ms in ((0, 1_700_000_000_000), (1, 1_600_000_000_000)):
+        old = message(offset)
+        ledger.deliver(
+            [old._replace(attributes={**old.attributes, "kafka.timestamp": f"{time_ms}"})]
+        )
+    ledger.give_up([record(2), record(3)._replace(timestamp_ms=5)])
+    found, missing = closed(ledger)
+    assert missing == "1,3"
+    assert (found["delivered"], found["dead_lettered"], ledger.others.messages) == (1, 1, 1)
+
+
 def test_every_offset_has_one_fate():
     ledger = kafka_ledger([0, 1, 2, 3, 5, 6, 9], expired=4, not_due=2)
     ledger.deliver([message(0), message(1), message(1, "other"), message(2), message(2)])
@@ -226,9 +239,9 @@ def test_any_other_id_is_hashed(text):
 def test_offsets_are_a_set_with_states(held, delivered):
     offsets = Offsets()
     for offset in sorted(held):
-        offsets.add(offset, 0)
+        offsets.add(offset, 0, None)
     for offset in delivered:
-        assert offsets.deliver(offset, 0) == (offset in held)
+        assert offsets.deliver(offset, 0, None) == (offset in held)
     found = Ranges(tuple(offsets.missing()))
     assert found == Ranges().with_numbers(held - set(delivered))
 

@@ -38,17 +38,30 @@ def read(folder: str) -> Iterator[list[KafkaRecord | PubsubRecord]]:
                 _log.warning("read %s: neither Kafka records nor Pub/Sub messages; left out", path)
                 continue
             while rows := _ask("read", path, partial(_next, reader)):
-                yield [record_of(row) for row in rows]
+                yield _records(rows, record_of, path)
         finally:
             file.close()
 
 
-def _record_of(schema: Any) -> Callable[[Any], KafkaRecord | PubsubRecord] | None:
+_RecordOf = Callable[[Any], KafkaRecord | PubsubRecord]
+
+
+def _record_of(schema: Any) -> _RecordOf | None:
     """What makes records of rows of this schema, if it is one of ours."""
     fields = {f["name"] for f in schema.get("fields", ())} if isinstance(schema, dict) else set()
     if fields >= KAFKA_FIELDS:
         return to_kafka_record
     return to_pubsub_record if fields >= PUBSUB_FIELDS else None
+
+
+def _records(rows: list[Any], record_of: _RecordOf, path: str) -> list[KafkaRecord | PubsubRecord]:
+    try:
+        return [record_of(row) for row in rows]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SourceError(
+            f"read {path}: a field has another type than ours of that name "
+            f"({type(error).__name__}); take it out of the folder"
+        ) from error
 
 
 def _next(reader: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from transforms import lossless, origins
-from transforms.attributes import OFFSET, PARTITION, TOPIC
+from transforms.attributes import OFFSET, PARTITION, TIMESTAMP, TOPIC
 from transforms.audit.identity import key_of_id, key_of_message, key_of_record, number
 from transforms.audit.keys import Keys
 from transforms.audit.offsets import Offsets
@@ -84,7 +84,7 @@ class KafkaLedger:
                 state = BY_CONTENT
                 self._contents.add(key)
                 self._ranks.append(self._numbers[place] << _RANK_BITS | len(at.states))
-            at.add(offset, state)
+            at.add(offset, state, record.timestamp_ms)
 
     def _content(self, record: KafkaRecord) -> int | None:
         """The key of what the bridge makes of a record that loses its place; else None."""
@@ -109,14 +109,18 @@ class KafkaLedger:
                 at = by_text.get((attributes.get(TOPIC, ""), attributes.get(PARTITION, "")))
                 delivery = key_of_id(item.message_id)
                 offset = number(attributes.get(OFFSET, "")) if at is not None else -1
+                timestamp = number(attributes.get(TIMESTAMP, ""))
             elif item.offset is not None and not self._rule.within_kafka:
                 at, delivery, offset = self._parts.get(_part(item)), 0, item.offset
+                timestamp = -1 if item.timestamp_ms is None else item.timestamp_ms
             else:
                 headers = dict(item.headers)
                 place = _text(headers.get(TOPIC)), _text(headers.get(PARTITION))
                 at, delivery = by_text.get(place), 0
                 offset = number(headers.get(OFFSET) or b"") if at is not None else -1
-            if at is not None and at.deliver(offset, delivery):
+                timestamp = number(headers.get(TIMESTAMP) or b"")
+            timestamp_ms = None if timestamp < 0 else timestamp
+            if at is not None and at.deliver(offset, delivery, timestamp_ms):
                 continue
             if contents:
                 self._contents.deliver(_key(item), delivery)
@@ -129,7 +133,7 @@ class KafkaLedger:
             if not isinstance(original, KafkaRecord) or original.offset is None:
                 continue
             at = self._parts.get(_part(original))
-            rank = -1 if at is None else at.rank(original.offset)
+            rank = -1 if at is None else at.rank(original.offset, original.timestamp_ms)
             if at is not None and rank >= 0:
                 at.states[rank] |= DEAD
 

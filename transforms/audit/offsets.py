@@ -1,4 +1,4 @@
-"""The ledger of a Kafka source: what became of each offset. About a byte an offset."""
+"""The ledger of a Kafka source: what became of each offset. About five bytes an offset."""
 
 from __future__ import annotations
 
@@ -12,44 +12,52 @@ from transforms.audit.rows import BY_CONTENT, DELIVERED, KNOWN, TWICE
 from transforms.ranges import Span
 
 _BATCH = 1 << 20
+_TIME_MASK = (1 << 32) - 1
 
 
 class Offsets:
     """The offsets that one partition holds, ascending, each with its state.
 
     An offset's rank is how many are held before it. Kept are the runs of offsets without a gap, and
-    a byte by rank: a compacted topic costs by its records, not by its offsets.
+    by rank a byte and the end of the record's timestamp: a compacted topic costs by its records,
+    not by its offsets. By the timestamp a record is told from one that had its offset in a topic
+    that was deleted and made again.
     """
 
     def __init__(self) -> None:
         self._starts, self._ranks = array("q"), array("q")
+        self._times = array("I")
         self._next = -1
         self._deliveries: array[int] | None = None
         self.states = bytearray()
 
-    def add(self, offset: int, state: int) -> None:
+    def add(self, offset: int, state: int, timestamp_ms: int | None) -> None:
         if offset != self._next:
             self._starts.append(offset)
             self._ranks.append(len(self.states))
         self._next = offset + 1
         self.states.append(state)
+        self._times.append((timestamp_ms or 0) & _TIME_MASK)
 
-    def rank(self, offset: int) -> int:
-        """-1 where there is no such offset."""
+    def rank(self, offset: int, timestamp_ms: int | None) -> int:
+        """-1 where there is no such offset, or a record of another time; None is any time."""
         run = bisect_right(self._starts, offset) - 1
         if run < 0:
             return -1
         rank = self._ranks[run] + offset - self._starts[run]
         end = self._ranks[run + 1] if run + 1 < len(self._ranks) else len(self.states)
-        return rank if rank < end else -1
+        if rank >= end:
+            return -1
+        other = timestamp_ms is not None and self._times[rank] != timestamp_ms & _TIME_MASK
+        return -1 if other else rank
 
-    def deliver(self, offset: int, delivery: int) -> bool:
+    def deliver(self, offset: int, delivery: int, timestamp_ms: int | None) -> bool:
         """Marks an offset; False where none such is expected.
 
         Args:
           delivery: names the delivery: the same one again is none. 0 where none is repeated.
         """
-        rank = self.rank(offset)
+        rank = self.rank(offset, timestamp_ms)
         if rank < 0:
             return False
         state = self.states[rank]

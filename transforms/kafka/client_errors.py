@@ -74,11 +74,14 @@ def topic_deleted(
       made_anew_at: the first offset of the topic that has the same name now, if there is one.
     """
     end = offset + (unread or 0)
-    left = f"offset {offset} on" if unread is None else f"offset {offset} to {end - 1}"
+    held = f"what it held from offset {offset} " + (
+        "on is gone, read or not" if unread is None else f"to {end - 1} is gone unread"
+    )
+    if unread == 0:
+        held = f"it had been read to its end, {offset}"
     again = "" if made_anew_at is None else " and made again"
     return OffsetGapError(
-        f"read {part_names([where])}: the topic was deleted{again}; what it held from {left} is "
-        "gone unread",
+        f"read {part_names([where])}: the topic was deleted{again}; {held}",
         *where,
         offset,
         end,

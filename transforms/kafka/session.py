@@ -298,6 +298,9 @@ class KafkaSession:
         for part, beginning in found.items():
             if beginning.outdated is not None:
                 self._count(topic_deleted(part, beginning.outdated, None, first[part]))
+        for part in partitions:
+            if topic_ids.differ(ids.get(part[0], ""), self._topics.known.get(part[0], "")):
+                self._seen.pop(part, None)
         self._topics.known.update(ids)
         begin = {p: first[p] if b.offset is None else b.offset for p, b in found.items()}
         for part, offset in begin.items():

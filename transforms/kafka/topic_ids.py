@@ -98,11 +98,11 @@ class TopicIds:
 
     def deleted(self, topics: Collection[str]) -> set[str]:
         """Those that are gone, or of whose name there is another one by now; raises as `ask`."""
-        made_anew, _ = self.changes(topics)
+        at_first, _ = self.changes(topics)
         if self._missing:
             time.sleep(_LOOK_TWICE_S)
-        _, gone = self.changes(topics)
-        return gone | made_anew.keys()
+        made_anew, gone = self.changes(topics)
+        return gone | at_first.keys() | made_anew.keys()
 
     def close(self) -> None:
         """Disconnects; idempotent."""

@@ -92,6 +92,12 @@ class KafkaPythonConsumer(AskingConsumer):
         self._go_to(offsets)
 
     def _go_to(self, offsets: Offsets) -> None:
+        # As of 3.0 a seek keeps what was fetched from that very offset on: it may be of a topic
+        # that had this name.
+        fetcher = self._consumer._fetcher
+        fetcher._completed_fetches.clear()
+        if fetcher._next_partition_records is not None:
+            fetcher._next_partition_records.drain()
         for part, offset in offsets.items():
             self._consumer.seek(TopicPartition(*part), offset)
 

@@ -24,7 +24,11 @@ run: setup ## the demo: 1,000 sample alerts to Kafka and back, every byte compar
 
 .PHONY: test
 test: setup $(VENV)/.installed-dev ## all tests, the fast ones first
-	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/faults $(PYTEST_ARGS)
+
+.PHONY: faults
+faults: setup $(VENV)/.installed-dev ## kills, pauses and cuts off both ends, 20 rounds each way: a table
+	@$(BIN)/python -m pytest tests/faults --faults=full $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(VENV)/.installed-dev ## format, lint, types, and that the documentation is in step
@@ -36,6 +40,10 @@ check: $(VENV)/.installed-dev ## format, lint, types, and that the documentation
 .PHONY: bench
 bench: $(VENV)/.installed ## what the mapping costs, in microseconds a message
 	@$(BIN)/python -m benchmarks.mapping
+
+.PHONY: soak
+soak: setup ## half an hour at 1,000 msg/s both ways: memory, files, threads, commit lag
+	@$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 .PHONY: docs
 docs: $(VENV)/.installed ## writes the flag tables of README.md from pipelines/options.py

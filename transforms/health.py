@@ -56,6 +56,7 @@ class _Trouble:
     """A service that does not answer. Times are the clock's, in seconds."""
 
     since: float
+    unanswered_since: float
     error: TransferError
     said_at: float
     last_at: float
@@ -100,13 +101,13 @@ class Health:
             if trouble is None:
                 if not self._troubles:
                     self._degraded_since = now
-                trouble = self._troubles[service] = _Trouble(now, error, now, now)
+                trouble = self._troubles[service] = _Trouble(now, now, error, now, now)
             elif now - trouble.said_at >= trouble.say_after_s:
                 trouble.said_at = now
                 trouble.say_after_s = min(2 * trouble.say_after_s, SAY_AGAIN_S[1])
             trouble.error, trouble.last_at = error, now
             new = trouble.said_at == now
-            left_s = max(0.0, trouble.since + self._patience_s - now)
+            left_s = max(0.0, trouble.unanswered_since + self._patience_s - now)
         if new:
             _log.warning("degraded: %s; tried for %.0f s more", error, left_s)
 
@@ -117,7 +118,10 @@ class Health:
         now = self._clock()
         with self._lock:
             trouble = self._troubles.get(service)
-            if trouble is None or now - trouble.last_at < CALM_S:
+            if trouble is None:
+                return
+            trouble.unanswered_since = now
+            if now - trouble.last_at < CALM_S:
                 return
             del self._troubles[service]
             if not self._troubles:
@@ -136,9 +140,10 @@ class Health:
         with self._lock:
             troubles = list(self._troubles.values())
         for trouble in troubles:
-            if now - trouble.since >= self._patience_s:
+            waited_s = now - trouble.unanswered_since
+            if waited_s >= self._patience_s:
                 raise type(trouble.error)(
-                    f"{trouble.error}; so for {now - trouble.since:.0f} s "
+                    f"{trouble.error}; so for {waited_s:.0f} s "
                     f"(--delivery_timeout_s={self._patience_s:g})"
                 )
 

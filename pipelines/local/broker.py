@@ -50,14 +50,23 @@ group.initial.rebalance.delay.ms=0
 """
 
 
+def new_cluster_id() -> str:
+    """16 random bytes in URL-safe base64; the leading zero keeps it from looking like a flag."""
+    return base64.urlsafe_b64encode(b"\0" + os.urandom(15)).decode().rstrip("=")
+
+
 class KafkaServer(Server):
     """A broker without security that allows messages of 11 MiB and creates no topic by itself."""
 
     name = f"Kafka {KAFKA_VERSION}"
 
-    def __init__(self, folder: Path, say: Say, start_timeout_s: float, heap: str) -> None:
+    def __init__(
+        self, folder: Path, say: Say, start_timeout_s: float, heap: str, properties: str = ""
+    ) -> None:
+        """`properties`: lines for server.properties, where they win over those above."""
         super().__init__(folder, say, start_timeout_s)
         self._heap = heap
+        self._more_properties = properties
         self._java: list[str] = []
 
     def prepare(self) -> None:
@@ -70,18 +79,20 @@ class KafkaServer(Server):
 
     def _choose_ports(self) -> None:
         self.port, controller_port = free_ports(2)
+        self._configure(controller_port)
+
+    def _configure(self, controller_port: int) -> None:
+        """Writes what the broker is to read, for `port`, and formats its storage once."""
         data = self._folder / "data"
-        properties = _PROPERTIES.format(
+        properties = (_PROPERTIES + self._more_properties).format(
             port=self.port, controller_port=controller_port, data=data.as_posix()
         )
         self._properties.write_text(properties)
         if not data.exists():
-            self._format()
+            self._format(new_cluster_id())
 
-    def _format(self) -> None:
+    def _format(self, cluster_id: str) -> None:
         """Writes the cluster's identity and its feature levels into the empty data folder."""
-        # 16 random bytes in URL-safe base64; the leading zero keeps it from looking like a flag.
-        cluster_id = base64.urlsafe_b64encode(b"\0" + os.urandom(15)).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id]
         command = [*self._java, *tool, "--config", str(self._properties)]
         with self.log.open("ab") as log:

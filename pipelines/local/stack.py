@@ -22,6 +22,8 @@ class EmbeddedStack:
     Args:
       kafka, pubsub: which of the two to start.
       kafka_heap, emulator_heap: `-Xmx` of each; the emulator keeps every message in its heap.
+      kafka_properties: lines for the broker's server.properties, where they win; `{port}` and
+        `{controller_port}` stand for its ports.
       start_timeout_s: for each server, from its launch to its first answer.
       say: gets one line for people per thing that takes time; standard error by default.
     Raises:
@@ -34,11 +36,13 @@ class EmbeddedStack:
         kafka: bool = True,
         pubsub: bool = True,
         kafka_heap: str = "512m",
+        kafka_properties: str = "",
         emulator_heap: str = "1g",
         start_timeout_s: float = 60.0,
         say: Say = say_on_stderr,
     ) -> None:
         self._kafka_heap = kafka_heap if kafka else None
+        self._kafka_properties = kafka_properties
         self._emulator_heap = emulator_heap if pubsub else None
         self._start_timeout_s = start_timeout_s
         self._say = say
@@ -65,7 +69,9 @@ class EmbeddedStack:
         if self._emulator_heap:
             self._pubsub = PubsubEmulator(self._folder / "pubsub", *common, self._emulator_heap)
         if self._kafka_heap:
-            self._kafka = KafkaServer(self._folder / "kafka", *common, self._kafka_heap)
+            self._kafka = KafkaServer(
+                self._folder / "kafka", *common, self._kafka_heap, self._kafka_properties
+            )
         try:
             for server in self.servers:
                 server.prepare()

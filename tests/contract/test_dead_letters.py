@@ -374,7 +374,7 @@ def test_what_is_no_record_ends_no_reading_and_needs_no_remembering(kafka, clien
         writer.flush(DEADLINE_S)
         end(DEADLINE_S)
     assert at.read(done=lambda _: True) == [letter(0), letter(2)]
-    assert kafka.admin.committed_metadata(group(unique)) == {(unique, 0): ""}
+    assert kafka.admin.commits(group(unique))[unique, 0].metadata == ""
     assert at.read() == []
 
 

@@ -51,10 +51,14 @@ class Kafka:
             self.config, ProducerConfig(max_message_bytes=11_000_000, buffer_bytes=200_000_000)
         )
 
-    def create(self, topic: str, partitions: int = 1, **configs: str) -> str:
+    def create(self, topic: str, partitions: int = 1, replication: int = 1, **configs: str) -> str:
         """Makes a topic; `max_message_bytes="2000"` sets `max.message.bytes`."""
         settings = {name.replace("_", "."): value for name, value in configs.items()}
-        spec = {"num_partitions": partitions, "replication_factor": 1, "configs": settings}
+        spec = {
+            "num_partitions": partitions,
+            "replication_factor": replication,
+            "configs": settings,
+        }
         with closing(self._raw_admin()) as admin:
             admin.create_topics({topic: spec}, wait_for_metadata=True)
         return topic
@@ -176,13 +180,22 @@ class Bridge:
     Args:
       folder: takes the report and what the process prints.
       env: added to the environment; says where both services are.
+      within: a command that runs the bridge in surroundings of its own, and becomes it (`exec`).
     """
 
-    def __init__(self, pipeline: str, folder: Path, env: dict[str, str], *flags: str) -> None:
+    def __init__(
+        self,
+        pipeline: str,
+        folder: Path,
+        env: dict[str, str],
+        *flags: str,
+        within: Sequence[str] = (),
+    ) -> None:
         number = len(list(folder.glob("*.log")))
         self._report = folder / f"{number}-{pipeline}.json"
         self._log = folder / f"{number}-{pipeline}.log"
         command = [
+            *within,
             sys.executable,
             "-m",
             f"pipelines.{pipeline}",
@@ -212,6 +225,18 @@ class Bridge:
         """SIGKILL, from outside, wherever it is."""
         self.process.kill()
         self.process.wait(10)
+
+    def pause(self) -> None:
+        """SIGSTOP: it does nothing, and keeps its connections."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Ends `pause`."""
+        self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def has_report(self) -> bool:
+        return self._report.exists()
 
     @property
     def report(self) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import uuid
 from contextlib import closing, contextmanager
 
 import pytest
@@ -140,7 +141,9 @@ def test_an_offset_that_was_committed_of_another_topic_of_that_name_is_not_gone_
     kafka, source, run_bridge
 ):
     source.send(50)
-    kafka.admin.commit(source.topic, {(source.topic, 0): 30}, {(source.topic, 0): "topic_id=other"})
+    kafka.admin.commit(
+        source.topic, {(source.topic, 0): 30}, {(source.topic, 0): f"topic_id={uuid.uuid4()}"}
+    )
     line = fails(run_bridge("kafka_to_ps", *source.flags))
     assert "made again; what it held from offset 30 on is gone" in line
     assert source.arrived() == 0

@@ -55,6 +55,17 @@ def test_a_service_that_fails_now_and_then_stays_in_trouble_until_it_is_calm():
     assert f.health.in_trouble == ()
 
 
+def test_a_service_that_works_in_between_is_never_given_up():
+    f = Fixture(patience_s=10)
+    for second in range(60):
+        f.now = float(second)
+        f.health.failed(SOURCE, GONE)
+        f.now += 0.5
+        f.health.answered(SOURCE)
+        f.health.check()
+    assert f.health.in_trouble == (SOURCE,)
+
+
 def test_degraded_seconds_are_those_in_which_anything_was_in_trouble():
     f = Fixture()
     f.health.failed(SOURCE, GONE)

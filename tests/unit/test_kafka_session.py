@@ -75,7 +75,7 @@ class ScriptedConsumer:
 class ScriptedAdmin:
     """An admin client that tells the ids of topics."""
 
-    ids: ClassVar = {"t": "first"}
+    ids: ClassVar = {"t": "5c126bcb-aae2-43c7-9b00-b7b04e992c11"}
 
     def topic_ids(self, names):
         return {name: self.ids[name] for name in names if name in self.ids}
@@ -392,4 +392,4 @@ def test_commits_say_which_topic_they_are_of():
     bundle = f.session.begin(Frontier())
     f.read(bundle, records(P0, 10, 1))
     bundle.finalize()
-    assert f.consumer.metadata == {P0: "topic_id=first"}
+    assert f.consumer.metadata == {P0: "topic_id=5c126bcb-aae2-43c7-9b00-b7b04e992c11"}

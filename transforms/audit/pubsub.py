@@ -120,7 +120,8 @@ def read(
                 heard = clock()
                 time.sleep(_LOOK_S)
                 continue
-            failing_since = None
+            if received:  # silence is no answer
+                failing_since = None
             yield [item.record for item in received]
             subscriber.acknowledge([item.ack_id for item in received], PATIENCE_S)
             if any((item.record.publish_time_ms or 0) <= began_ms for item in received):

@@ -156,10 +156,9 @@ class KafkaDeadLetterSource:
         if not partitions:
             raise SourceError(f"read {self._topic}: there is no such topic; correct the name")
         firsts, ends = admin.beginning_offsets(partitions), admin.end_offsets(partitions)
-        committed = admin.committed(self._group_id)
-        beyond = admin.committed_metadata(self._group_id)
+        commits = admin.commits(self._group_id)
         for part in partitions:
-            at = committed.get(part, firsts[part])
+            at, text = commits.get(part, (firsts[part], ""))
             if at > ends[part]:
                 raise SourceError(
                     f"read {part_names([part])}: group {self._group_id} has committed {at}, past "
@@ -173,7 +172,7 @@ class KafkaDeadLetterSource:
                     firsts[part] - 1,
                 )
             try:
-                done = Ranges.from_text(beyond.get(part, ""))
+                done = Ranges.from_text(text)
             except ValueError as error:
                 raise SourceError(
                     f"read {part_names([part])}: the metadata of group {self._group_id} is not "

@@ -30,7 +30,7 @@ def beginnings(
     frontier: Frontier,
     committed: Mapping[Partition, Committed],
     start: Offsets,
-    ids_before: Mapping[str, str],
+    ids_at_first: Mapping[str, str],
     ids: Mapping[str, str],
 ) -> dict[Partition, Beginning]:
     """At the frontier, else at the committed offset, else at `start`, else at the first offset.
@@ -38,7 +38,7 @@ def beginnings(
     Args:
       frontier: of the runner's checkpoint.
       start: the resolved `--start`, which is about the topics as the run found them.
-      ids_before: what this process knows of the topics' ids.
+      ids_at_first: what the topics' ids were when `start` was resolved, as far as is known.
       ids: what they are now.
     """
     found = {}
@@ -51,7 +51,7 @@ def beginnings(
             beginning = Beginning(committed[part].offset, committed=True)
             of = from_metadata(committed[part].metadata)
         else:
-            same = not differ(ids_before.get(part[0], ""), topic_id)
+            same = not differ(ids_at_first.get(part[0], ""), topic_id)
             beginning = Beginning(start.get(part) if same else None)
             of = topic_id
         if differ(of, topic_id):

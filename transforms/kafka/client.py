@@ -206,7 +206,7 @@ class Failure(NamedTuple):
 
 
 class Producer(Protocol):
-    """Writes records with acks=all, never out of order, and idempotently where the client can; keys
+    """Writes records with acks=all, never out of order, and idempotently; keys
     are placed by `murmur2_random`, as Java's client does (records without a key go to sticky random
     partitions). A record that was refused takes no other one of its batch with it.
 
@@ -308,8 +308,8 @@ class Admin(Protocol):
     def committed(self, group_id: str) -> dict[Partition, int]:
         """All offsets that the group has committed."""
 
-    def committed_metadata(self, group_id: str) -> dict[Partition, str]:
-        """The text that was committed with each of these offsets, empty where there was none."""
+    def commits(self, group_id: str) -> dict[Partition, Committed]:
+        """The same, each with the text that was committed with it."""
 
     def commit(
         self, group_id: str, offsets: Offsets, metadata: Mapping[Partition, str] = {}

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from transforms.errors import DeliveryError, OffsetGapError, RefusedError, SourceError
+from transforms.errors import (
+    DeliveryError,
+    OffsetGapError,
+    PreflightError,
+    RefusedError,
+    SourceError,
+    UnavailableError,
+)
 from transforms.kafka.client import Partition
 from transforms.records import KafkaRecord
 
@@ -24,6 +31,14 @@ def part_names(partitions: Iterable[Partition]) -> str:
 def no_beginning(partitions: Iterable[Partition]) -> SourceError:
     """The listener did not say of each partition that it got where to begin."""
     return SourceError(f"begin {part_names(partitions)}: no offset for each of them")
+
+
+def asked_in_vain(error: PreflightError) -> SourceError:
+    """What an admin client did not get while something is read: `UnavailableError` where asking
+    again may help."""
+    cause = error.__cause__
+    again = isinstance(cause, TimeoutError) or getattr(cause, "retriable", False)
+    return (UnavailableError if again else SourceError)(str(error))
 
 
 def not_assigned(partitions: Iterable[Partition]) -> SourceError:

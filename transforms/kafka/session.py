@@ -291,7 +291,7 @@ class KafkaSession:
         ids = self._topics.ask({topic for topic, _ in partitions})
         committed = self._consumer.committed(partitions)
         found = beginnings(
-            partitions, frontier, committed, self._config.start, self._topics.known, ids
+            partitions, frontier, committed, self._config.start, self._topics.at_first, ids
         )
         unknown = [part for part, beginning in found.items() if beginning.offset is None]
         first = {part: marks[0] for part, marks in self._consumer.watermarks(unknown).items()}
@@ -301,7 +301,7 @@ class KafkaSession:
         for part in partitions:
             if topic_ids.differ(ids.get(part[0], ""), self._topics.known.get(part[0], "")):
                 self._seen.pop(part, None)
-        self._topics.known.update(ids)
+        self._topics.begin(ids)
         begin = {p: first[p] if b.offset is None else b.offset for p, b in found.items()}
         for part, offset in begin.items():
             self._begin(part, offset, found[part].committed)
@@ -380,7 +380,7 @@ class KafkaSession:
         ]
         for gap in gaps:
             self._count(gap)
-        self._topics.known.update(made_anew)
+        self._topics.begin(made_anew)
         for gap in gaps:
             self._resume(gap)
 

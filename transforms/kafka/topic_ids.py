@@ -7,14 +7,16 @@ session asks now and then.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from transforms.control import Clock
-from transforms.errors import PreflightError, SourceError, UnavailableError
+from transforms.errors import PreflightError
 from transforms.kafka.client import Admin, KafkaConfig
+from transforms.kafka.client_errors import asked_in_vain
 
-_IN_METADATA = "topic_id="
+_IN_METADATA = re.compile("topic_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 _LOOK_TWICE_S = 0.5
 """Between two looks at a topic that seems to be gone, where the second cannot wait."""
@@ -22,12 +24,13 @@ _LOOK_TWICE_S = 0.5
 
 def to_metadata(topic_id: str) -> str:
     """The text that is committed with an offset; empty where the id is unknown."""
-    return f"{_IN_METADATA}{topic_id}" if topic_id else ""
+    return f"topic_id={topic_id}" if topic_id else ""
 
 
 def from_metadata(text: str) -> str:
     """The inverse; empty for what others have committed."""
-    return text.removeprefix(_IN_METADATA) if text.startswith(_IN_METADATA) else ""
+    found = _IN_METADATA.fullmatch(text)
+    return found[1] if found else ""
 
 
 def differ(one: str, other: str) -> bool:
@@ -43,6 +46,7 @@ class TopicIds:
       timeout_s: deadline of one question.
     Attributes:
       known: topic to the id that it had when its partitions were last begun.
+      at_first: topic to the id that it had when this process first began one of them.
     """
 
     def __init__(
@@ -62,6 +66,12 @@ class TopicIds:
         self._due_at = clock() + interval_s
         self._missing: set[str] = set()
         self.known: dict[str, str] = {}
+        self.at_first: dict[str, str] = {}
+
+    def begin(self, ids: Mapping[str, str]) -> None:
+        """Partitions of these topics are begun, which have these ids now."""
+        self.known.update(ids)
+        self.at_first = {**ids, **self.at_first}
 
     def ask(self, topics: Collection[str]) -> dict[str, str]:
         """The ids of those topics that exist.
@@ -75,9 +85,7 @@ class TopicIds:
                 self._admin = self._open_admin(self._cluster, self._timeout_s)
             return self._admin.topic_ids(sorted(topics))
         except PreflightError as error:
-            cause = error.__cause__
-            again = isinstance(cause, TimeoutError) or getattr(cause, "retriable", False)
-            raise (UnavailableError if again else SourceError)(str(error)) from error
+            raise asked_in_vain(error) from error
 
     def due(self) -> bool:
         """Whether it is time to ask for changes."""

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from kafka import (
     IsolationLevel,
     KafkaAdminClient,
-    OffsetAndMetadata,
     OffsetSpec,
     TopicPartition,
     errors,
@@ -19,10 +18,11 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from transforms.deadlines import within
 from transforms.errors import PreflightError
-from transforms.kafka.client import KafkaConfig, Offsets, Partition, TopicInfo
+from transforms.kafka.client import Committed, KafkaConfig, Offsets, Partition, TopicInfo
 from transforms.kafka.client_errors import part_names
 from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, select_topics
 from transforms.kafka.kafka_python.common import (
+    committed_text,
     connect,
     connection,
     new_offsets,
@@ -150,18 +150,15 @@ class KafkaPythonAdmin:
         return {(part.topic, part.partition): found.offset for part, found in answer.items()}
 
     def committed(self, group_id: str) -> dict[Partition, int]:
-        return {part: found.offset for part, found in self._committed(group_id).items()}
+        return {part: found.offset for part, found in self.commits(group_id).items()}
 
-    def committed_metadata(self, group_id: str) -> dict[Partition, str]:
-        return {part: found.metadata or "" for part, found in self._committed(group_id).items()}
-
-    def _committed(self, group_id: str) -> dict[Partition, OffsetAndMetadata]:
+    def commits(self, group_id: str) -> dict[Partition, Committed]:
         answer = self._ask(
             f"read committed offsets of group {group_id}",
             lambda: self._admin.list_group_offsets(group_id),
         )
         return {
-            (part.topic, part.partition): found
+            (part.topic, part.partition): Committed(found.offset, committed_text(found.metadata))
             for part, found in answer[group_id].items()
             if found.offset >= 0
         }

@@ -13,6 +13,7 @@ from transforms.kafka.client_errors import part_names
 from transforms.kafka.client_rules import select_topics
 from transforms.kafka.kafka_python.common import (
     asking_failed,
+    committed_text,
     new_offsets,
     reason,
     timeout_ms,
@@ -38,7 +39,7 @@ class AskingConsumer:
         except errors.KafkaError as error:
             raise asking_failed("read committed offsets", error) from error
         return {
-            (part.topic, part.partition): Committed(found.offset, found.metadata or "")
+            (part.topic, part.partition): Committed(found.offset, committed_text(found.metadata))
             for part, found in answer.items()
         }
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from kafka import OffsetAndMetadata, TopicPartition, errors
@@ -31,6 +33,8 @@ class _NoRepeats(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno < logging.WARNING or self._repeats.let_pass(record.getMessage())
 
+
+_LOOK_S = 0.05
 
 _NOT_LET_IN = (
     errors.SaslAuthenticationFailedError,
@@ -116,7 +120,7 @@ def connect(
     first = _FirstCause()
     try:
         with first:
-            return _make(client, settings)
+            return _make(client, settings, first)
     except errors.KafkaConfigurationError as error:
         raise UsageError(f"open kafka-python: {reason(error)}; see --kafka_config") from error
     except errors.KafkaTimeoutError as error:
@@ -130,16 +134,28 @@ def connect(
         raise failure(f"connect {servers}: {reason(error)}; check --kafka_config") from error
 
 
-def _make(client: Callable[..., _Client], settings: dict[str, Any]) -> _Client:
-    """Calls the constructor; where it fails, ends the I/O thread that it leaves behind."""
+def _make(client: Callable[..., _Client], settings: dict[str, Any], first: _FirstCause) -> _Client:
+    """Calls the constructor; where it fails, ends the I/O thread that it leaves behind. A log-in
+    that is refused is not tried again, as the constructor would, since that may lock an account."""
     networks: list[KafkaNetClient] = []
+    made: Future[_Client] = Future()
 
     def network(**arguments: Any) -> KafkaNetClient:
         networks.append(KafkaNetClient(**arguments))
         return networks[-1]
 
+    def make() -> None:
+        try:
+            made.set_result(client(**settings, kafka_client=network))
+        except BaseException as error:
+            made.set_exception(error)
+
+    threading.Thread(target=make, name="connect", daemon=True).start()
     try:
-        return client(**settings, kafka_client=network)
+        while not wait([made], _LOOK_S).done:
+            if isinstance(first.cause, _NOT_LET_IN):
+                raise first.cause
+        return made.result()
     except BaseException:
         for failed in networks:
             failed.close()
@@ -168,6 +184,11 @@ def new_offsets(
         TopicPartition(*part): OffsetAndMetadata(offset, metadata.get(part, ""), -1)
         for part, offset in offsets.items()
     }
+
+
+def committed_text(metadata: str | None) -> str:
+    """The text that came with an offset; confluent-kafka ends it with a zero byte."""
+    return (metadata or "").removesuffix("\0")
 
 
 def asking_failed(what: str, error: Exception) -> SourceError:

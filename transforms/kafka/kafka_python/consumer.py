@@ -89,15 +89,18 @@ class KafkaPythonConsumer(AskingConsumer):
     def _begin(self, partitions: list[Partition], offsets: Offsets) -> None:
         if offsets.keys() != set(partitions):
             raise no_beginning(partitions)
+        self._forget_fetched()
         self._go_to(offsets)
 
-    def _go_to(self, offsets: Offsets) -> None:
-        # As of 3.0 a seek keeps what was fetched from that very offset on: it may be of a topic
-        # that had this name.
+    def _forget_fetched(self) -> None:
+        """As of 3.0 what was fetched from the very offset that is sought is kept: it may be of a
+        topic that had this name, and was deleted."""
         fetcher = self._consumer._fetcher
         fetcher._completed_fetches.clear()
         if fetcher._next_partition_records is not None:
             fetcher._next_partition_records.drain()
+
+    def _go_to(self, offsets: Offsets) -> None:
         for part, offset in offsets.items():
             self._consumer.seek(TopicPartition(*part), offset)
 
@@ -176,6 +179,7 @@ class KafkaPythonConsumer(AskingConsumer):
     def seek(self, positions: Offsets) -> None:
         if strangers := [part for part in positions if part not in self._owned]:
             raise not_assigned(strangers)
+        self._forget_fetched()
         self._go_to(positions)
         for part in positions:
             self._broken.pop(part, None)

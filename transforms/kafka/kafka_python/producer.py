@@ -29,6 +29,7 @@ from transforms.kafka.kafka_python.common import (
     reason,
     timeout_ms,
 )
+from transforms.kafka.kafka_python.idempotence import make_idempotent
 from transforms.records import KafkaRecord
 
 _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
@@ -51,9 +52,8 @@ _FRAMING_BYTES = 1_024
 class KafkaPythonProducer(FlushingProducer):
     """A `Producer`; see there for what each method promises.
 
-    Writes without idempotence, one request at a time: as of 3.0 the idempotent producer is dead
-    once the broker has refused one record, and reports every later one as refused too. A request
-    that is repeated because its answer got lost may so be written twice, never out of order.
+    Writes idempotently, one request per broker at a time; see `idempotence.py` for what of that is
+    the library's.
     """
 
     def __init__(self, cluster: KafkaConfig, config: ProducerConfig) -> None:
@@ -61,6 +61,7 @@ class KafkaPythonProducer(FlushingProducer):
         self._config = config
         self._producer = connect(KafkaProducer, _settings(cluster, config), DeliveryError)
         create_no_topics(self._producer._metadata)
+        make_idempotent(self._producer)
         self._send = self._producer.send
         self._pending: collections.deque[tuple[Any, KafkaRecord, int]] = collections.deque()
         self._pending_bytes = 0
@@ -163,7 +164,7 @@ def _settings(cluster: KafkaConfig, config: ProducerConfig) -> dict[str, Any]:
         "request_timeout_ms": 30_000,
         **connection(cluster, "producer", min(_CONNECT_TIMEOUT_S, config.delivery_timeout_s)),
         "acks": "all",
-        "enable_idempotence": False,
+        "enable_idempotence": False,  # see make_idempotent
         "max_in_flight_requests_per_connection": 1,
         "partitioner": StickyPartitioner(),
         "compression_type": None if config.compression == "none" else config.compression,

@@ -10,12 +10,28 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from transforms.errors import CommitError, SourceError, TransferError, UnavailableError
-from transforms.kafka.client import Committed, Offsets, Partition
-from transforms.kafka.client_errors import part_names
+from transforms.deadlines import retried
+from transforms.errors import (
+    CommitError,
+    PreflightError,
+    SourceError,
+    TransferError,
+    UnavailableError,
+)
+from transforms.kafka.client import (
+    Admin,
+    Committed,
+    ConsumerConfig,
+    KafkaConfig,
+    Offsets,
+    Partition,
+)
+from transforms.kafka.client_errors import asked_in_vain, part_names
 from transforms.kafka.client_rules import select_topics
+from transforms.kafka.clients import open_admin
 from transforms.kafka.librdkafka.common import ENDINGS, reason, with_offsets
 from transforms.kafka.librdkafka.pattern import INTERNAL_TOPICS
+from transforms.limits import KAFKA_MAX_PARTITION
 
 
 class Turns:
@@ -47,9 +63,12 @@ class Turns:
 class AskingConsumer:
     """The part of a `Consumer` that asks; see there for what each method promises."""
 
-    def __init__(self, consumer: Any, timeout_s: float) -> None:
+    def __init__(self, consumer: Any, cluster: KafkaConfig, config: ConsumerConfig) -> None:
         self._consumer = consumer
-        self._timeout_s = timeout_s
+        self._cluster = cluster
+        self._group_id = config.group_id
+        self._timeout_s = config.request_timeout_s
+        self._admin: Admin | None = None
         self._turns = Turns()
 
     @contextlib.contextmanager
@@ -63,17 +82,19 @@ class AskingConsumer:
             raise failure(f"{what}: {reason(error)}") from error
 
     def committed(self, partitions: Iterable[Partition]) -> dict[Partition, Committed]:
-        asked = [TopicPartition(*part) for part in partitions]
+        """Asks with the other client: confluent-kafka reads the text that was committed with an
+        offset beyond its end, into whatever follows in memory."""
+        asked = set(partitions)
         if not asked:
             return {}
-        with self._asking("read committed offsets"):
-            answer = self._consumer.committed(asked, timeout=self._timeout_s)
-        _check(answer, "read committed offset", SourceError)
-        return {
-            (part.topic, part.partition): Committed(part.offset, part.metadata or "")
-            for part in answer
-            if part.offset >= 0
-        }
+        try:
+            if self._admin is None:
+                self._admin = open_admin(self._cluster, self._timeout_s)
+            admin = self._admin
+            found = retried(lambda: admin.commits(self._group_id), self._timeout_s)
+        except PreflightError as error:
+            raise asked_in_vain(error) from error
+        return {part: commit for part, commit in found.items() if part in asked}
 
     def commit(self, offsets: Offsets, metadata: Mapping[Partition, str] = {}) -> None:
         if not offsets:
@@ -81,8 +102,9 @@ class AskingConsumer:
         asked = with_offsets(offsets, metadata)
         with self._asking(f"commit {part_names(offsets)}", CommitError):
             # Without a coordinator a commit takes 45 s to fail; this asks for it first, with a
-            # deadline.
-            self._consumer.committed(asked[:1], timeout=self._timeout_s)
+            # deadline, for what has no text that could be read wrongly.
+            nothing = [TopicPartition(asked[0].topic, KAFKA_MAX_PARTITION)]
+            self._consumer.committed(nothing, timeout=self._timeout_s)
             answer = self._consumer.commit(offsets=asked, asynchronous=False)
         _check(answer, "commit", CommitError)
 

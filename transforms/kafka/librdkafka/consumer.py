@@ -60,7 +60,7 @@ class LibrdkafkaConsumer(AskingConsumer):
             confluent_kafka.Consumer,
             {**settings.of_consumer(cluster, config), "error_cb": self._on_error},
         )
-        super().__init__(consumer, config.request_timeout_s)
+        super().__init__(consumer, cluster, config)
         self._rereader = Rereader(cluster, config)
         self._metadata_interval_s = config.metadata_interval_ms / 1000
         self._listener: RebalanceListener | None = None
@@ -287,5 +287,7 @@ class LibrdkafkaConsumer(AskingConsumer):
         self._closed = True
         self._listener = None
         self._places.clear()
+        if self._admin is not None:
+            self._admin.close()
         with contextlib.suppress(TimeoutError):
             within(CLOSE_TIMEOUT_S, self._consumer.close)

@@ -31,7 +31,7 @@ _TOO_LARGE = {
     KafkaError.INVALID_MSG_SIZE,
 }
 
-_OF_A_BATCH = {*_TOO_LARGE, KafkaError.INVALID_TIMESTAMP}
+_OF_A_BATCH = {*_TOO_LARGE, KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD}
 """What a broker says of a whole batch, whichever record of it is meant."""
 
 _REFUSALS = {
@@ -110,7 +110,11 @@ class LibrdkafkaProducer(FlushingProducer):
         return len(self._producer) + len(self._again) + len(self._suspects)
 
     def _await_all(self, deadline: float, timeout_s: float) -> None:
-        if remaining := self._producer.flush(max(0.0, deadline - time.monotonic())):
+        try:
+            remaining = self._producer.flush(max(0.0, deadline - time.monotonic()))
+        except SystemError as error:  # a fatal one, which `flush` sets and does not raise
+            raise DeliveryError(f"flush: librdkafka has given up{self._cause}") from error
+        if remaining:
             raise unconfirmed(remaining, timeout_s, self._cause)
 
     def close(self) -> None:

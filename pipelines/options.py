@@ -363,7 +363,8 @@ class Options:
     )
     delivery_timeout_s: float = flag(
         300.0,
-        "How long a write is tried before it counts as failed.",
+        "How long a write is tried, and a service may stay away from when that is noticed, before "
+        "the bridge ends with exit status 1.",
         group=SPEED,
         parse=values.number(at_least=1, at_most=36_000),
         metavar="S",

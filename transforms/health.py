@@ -109,7 +109,7 @@ class Health:
             new = trouble.said_at == now
             left_s = max(0.0, trouble.unanswered_since + self._patience_s - now)
         if new:
-            _log.warning("degraded: %s; tried for %.0f s more", error, left_s)
+            _log.warning("degraded: %s; given up in %.0f s", error, left_s)
 
     def answered(self, service: Service) -> None:
         """The service does what it is asked to."""
@@ -127,6 +127,12 @@ class Health:
             if not self._troubles:
                 self._degraded_before_s += now - self._degraded_since
         _log.info("%s: all is well again, after %.0f s", service, now - trouble.since)
+
+    def dropped(self, service: Service) -> None:
+        """Nothing is asked of the service any more: whatever its trouble was is not ours."""
+        with self._lock:
+            if self._troubles.pop(service, None) and not self._troubles:
+                self._degraded_before_s += self._clock() - self._degraded_since
 
     def check(self) -> None:
         """Raises the last error of a service that has been in trouble for too long.

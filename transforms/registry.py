@@ -124,7 +124,7 @@ class Bridge:
         self._sessions: dict[Hashable, Any] = {}
         self._idle_writers: dict[Hashable, list[Any]] = {}
         self._busy_writers: dict[int, tuple[Hashable, Any]] = {}
-        self._stall_watch = StallWatch(self.health, DESTINATION, self._confirmed, _stalled)
+        self._stall_watch = StallWatch(self.health, DESTINATION, self._confirmed, self._stalled)
         self._stall_watch.start()
 
     def session(self, key: Hashable, opener: Callable[[], SessionT]) -> SessionT:
@@ -250,9 +250,13 @@ class Bridge:
         confirmed = [writer.confirmed for writer in writers]
         return None if confirmed.count(None) == len(confirmed) else confirmed
 
-
-def _stalled(seconds: float) -> DeliveryError:
-    return DeliveryError(f"write: the destination has confirmed nothing for {seconds:.0f} s")
+    def _stalled(self, seconds: float) -> DeliveryError:
+        with self._lock:
+            keys = [key for key, _ in self._busy_writers.values()]
+        names = sorted({str(key[-1]) if isinstance(key, tuple) else str(key) for key in keys})
+        return DeliveryError(
+            f"write to {', '.join(names)}: nothing is confirmed for {seconds:.0f} s"
+        )
 
 
 _bridges: dict[str, Bridge] = {}

@@ -61,7 +61,8 @@ def run(options: Options) -> int:
             show.table(result)
     except OSError as error:
         raise TransferError(f"write standard output: {error.strerror}") from error
-    level = logging.ERROR if result.total.missing else logging.INFO
+    level = logging.INFO if result.total.expected else logging.WARNING
+    level = logging.ERROR if result.total.missing else level
     _log.log(level, "%s", show.last_line(result))
     return 1 if result.total.missing else 0
 

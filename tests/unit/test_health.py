@@ -33,7 +33,7 @@ def test_trouble_is_said_at_once_then_ever_more_rarely_and_its_end_once(caplog):
         f.now = tenth / 10
         f.health.failed(SOURCE, GONE)
     said = [record.getMessage() for record in caplog.records]
-    assert said[0] == "degraded: list topics: no answer; tried for 300 s more"
+    assert said[0] == "degraded: list topics: no answer; given up in 300 s"
     assert len(said) == 8, "at 0, 1, 3, 7, 15, 31, 61, 91 s"
     assert f.counts.totals()["retries"] == 1_200
     f.now += 10

@@ -142,8 +142,10 @@ class Commits:
                 self._retry_at = self._clock() + COMMIT_RETRY_S
                 return
             self._committed.update(offsets)
+            self._health.answered(COMMITS)
+        else:
+            self._health.dropped(COMMITS)
         self.error = None
-        self._health.answered(COMMITS)
         with self._lock:
             for owned, offset in confirmed.items():
                 if self._confirmed.get(owned) == offset:

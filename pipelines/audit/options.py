@@ -50,7 +50,9 @@ def offset_ranges(text: str) -> dict[Partition, Ranges]:
             for topic, partitions in content.items()
             for number, spans in partitions.items()
         }
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (TypeError, AttributeError):
+        raise ValueError(f"{wanted}: message ids are asked for with --from and --to") from None
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{wanted}: {str(error).splitlines()[0]}") from None
     for (topic, number), ranges in found.items():
         if ranges.spans and ranges.spans[-1][1] >= _MOST_OFFSETS:

@@ -284,16 +284,17 @@ class ToPubSub(Stream):
             confluent_kafka.TopicPartition(self.kafka_topic, n)
             for n in range(self.source.partitions)
         ]
-        found = self._asking.committed(parts, timeout=10)
+        found = answer(lambda: self._asking.committed(parts, timeout=10))
         return {part.partition: part.offset for part in found if part.offset >= 0}
 
     def ends(self) -> dict[int, int]:
-        return {
-            n: self._asking.get_watermark_offsets(
-                confluent_kafka.TopicPartition(self.kafka_topic, n), timeout=10
-            )[1]
-            for n in range(self.source.partitions)
-        }
+        """The end of each partition."""
+
+        def end(number: int) -> int:
+            part = confluent_kafka.TopicPartition(self.kafka_topic, number)
+            return self._asking.get_watermark_offsets(part, timeout=10)[1]
+
+        return {n: answer(lambda n=n: (end(n),))[0] for n in range(self.source.partitions)}
 
     def close(self) -> None:
         super().close()
@@ -301,6 +302,18 @@ class ToPubSub(Stream):
 
 
 DIRECTIONS = {stream.direction: stream for stream in (ToKafka, ToPubSub)}
+
+
+def answer(ask: Callable[[], Any]) -> Any:
+    """Asks until the broker that knows answers: a leader or coordinator may be moving."""
+
+    def answered() -> Any:
+        try:
+            return ask()
+        except confluent_kafka.KafkaException:
+            return None
+
+    return until(answered, "an answer of the broker")
 
 
 def each(streams: Sequence[Stream], scenario: Callable[[Stream], Any]) -> list[Any]:

@@ -36,7 +36,7 @@ def test_it_keeps_its_rate() -> None:
     sent: list[bytes] = []
     began = time.monotonic()
     with Feed(sent.append, lambda: len(sent), rate=100):
-        wait_for(lambda: len(sent) == 50)
+        wait_for(lambda: len(sent) >= 50)
     assert time.monotonic() - began >= 0.45
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from ends import Kafka, PubSub
-from fault_table import Row, Table, as_json, lines
+from fault_table import Row, Table, lines
 from proxy import Proxy
 from streams import DIRECTIONS, Stream
 
@@ -222,7 +222,10 @@ def reading() -> Iterator[Callable[[list[Stream]], list[Stream]]]:
 
 @pytest.fixture
 def table(request: pytest.FixtureRequest) -> Table:
-    return Table(request.config.stash[_ROWS], _is_full(request.config))
+    config = request.config
+    return Table(
+        config.stash[_ROWS], _is_full(config), config.getoption("--faults-json", default=None)
+    )
 
 
 def pytest_terminal_summary(
@@ -234,5 +237,3 @@ def pytest_terminal_summary(
     terminalreporter.section("faults")
     for line in lines(rows):
         terminalreporter.write_line(line)
-    if (path := config.getoption("--faults-json", None)) is not None:
-        path.write_text(as_json(rows))

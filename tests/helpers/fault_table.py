@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from streams import Stream, ToPubSub, each
@@ -29,11 +30,17 @@ class Row(NamedTuple):
 
 
 class Table:
-    """Takes the result of each fault and direction, and judges it."""
+    """Takes the result of each fault and direction, and judges it.
 
-    def __init__(self, rows: list[Row], full: bool) -> None:
+    Args:
+      rows: where the lines are added.
+      path: gets all of them as JSON, anew with each, so that a run that is cut short leaves some.
+    """
+
+    def __init__(self, rows: list[Row], full: bool, path: Path | None = None) -> None:
         self._rows = rows
         self._full = full
+        self._path = path
 
     def judge(
         self,
@@ -71,6 +78,10 @@ class Table:
                 stream.seed,
             )
         )
+        if self._path is not None:
+            self._path.write_text(
+                json.dumps([row._asdict() for row in self._rows], indent=2) + "\n"
+            )
         about = f"{fault}, {stream.direction}, seed {stream.seed}: {verdict}"
         assert verdict.acked, f"nothing was sent: {about}"
         assert not verdict.lost, f"lost: {about}\n{stream.explain()}"
@@ -109,10 +120,6 @@ def lines(rows: Sequence[Row]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in [header, *cells]
     ]
-
-
-def as_json(rows: Sequence[Row]) -> str:
-    return json.dumps([row._asdict() for row in rows], indent=2) + "\n"
 
 
 def _text(value: object) -> str:

@@ -7,9 +7,10 @@ import os
 import socket
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.local.jars import KAFKA_VERSION, kafka_jars
+from pipelines.local.jars import KAFKA_VERSION, Pin, kafka_jars
 from pipelines.local.java import QUICK_START, find_java
 from pipelines.local.server import LOOPBACK, Server, free_ports
 from pipelines.local.status import Say
@@ -61,12 +62,22 @@ class KafkaServer(Server):
     name = f"Kafka {KAFKA_VERSION}"
 
     def __init__(
-        self, folder: Path, say: Say, start_timeout_s: float, heap: str, properties: str = ""
+        self,
+        folder: Path,
+        say: Say,
+        start_timeout_s: float,
+        heap: str,
+        properties: str = "",
+        *,
+        java_options: Sequence[str] = (),
+        more_jars: Sequence[Pin] = (),
     ) -> None:
         """`properties`: lines for server.properties, where they win over those above."""
         super().__init__(folder, say, start_timeout_s)
         self._heap = heap
         self._more_properties = properties
+        self._java_options = java_options
+        self._more_jars = more_jars
         self._java: list[str] = []
 
     def prepare(self) -> None:
@@ -74,7 +85,8 @@ class KafkaServer(Server):
             find_java(),
             *QUICK_START,
             *("-Dlog4j2.level=WARN", f"-Djava.io.tmpdir={self._folder}"),
-            *("-cp", os.pathsep.join(map(str, kafka_jars(self._say)))),
+            *self._java_options,
+            *("-cp", os.pathsep.join(map(str, kafka_jars(self._say, None, self._more_jars)))),
         ]
 
     def _choose_ports(self) -> None:

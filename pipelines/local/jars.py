@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -50,17 +50,18 @@ def pins(text: str) -> list[Pin]:
     return [Pin(sha256, int(size), *name.split(":")) for sha256, size, name in rows]
 
 
-def kafka_jars(say: Say, folder: Path | None = None) -> list[Path]:
+def kafka_jars(say: Say, folder: Path | None = None, more: Sequence[Pin] = ()) -> list[Path]:
     """The pinned jars in the cache, after downloading those that are missing or damaged.
 
     Args:
       say: gets one line when something is downloaded.
       folder: the cache; a folder of the user's by default.
+      more: what else of Kafka's distribution is wanted.
     Raises:
       PreflightError: a jar could not be had, or is not the pinned one, after three tries.
     """
     folder = folder or cache.cache_folder() / f"kafka-{KAFKA_VERSION}"
-    wanted = pins(_PINS.read_text())
+    wanted = [*pins(_PINS.read_text()), *more]
     if _missing(wanted, folder):
         with cache.locked(folder, say) as unfinished:
             missing = _missing(wanted, folder)  # another process may have been here meanwhile

@@ -20,6 +20,22 @@ def pubsub(stack):
     ends.close()
 
 
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory):
+    """A broker with every kind of log-in, and what they need (`tests/helpers/secure_servers.py`);
+    fails where they cannot be had. Kerberos clients of this process and its children use it."""
+    from secure_servers import SecureServers
+
+    with (
+        SecureServers(tmp_path_factory.mktemp("secure")) as servers,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in servers.kdc.environment.items():
+            patch.setenv(name, value)
+        patch.delenv("KRB5CCNAME", raising=False)
+        yield servers
+
+
 @pytest.fixture
 def run_bridge(stack, tmp_path):
     """Starts a bridge process; those that still run at the end of the test are killed."""

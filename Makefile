@@ -26,6 +26,11 @@ run: setup ## the demo: 1,000 sample alerts to Kafka and back, every byte compar
 test: setup $(VENV)/.installed-dev ## all tests, the fast ones first
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/faults $(PYTEST_ARGS)
 
+.PHONY: kerberos
+kerberos: $(BIN)/pip ## system packages and gssapi for the Kerberos tests
+	@sh tests/install_kerberos.sh $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-kerberos.txt
+
 .PHONY: faults
 faults: setup $(VENV)/.installed-dev ## kills, pauses and cuts off both ends, 20 rounds each way: a table
 	@$(BIN)/python -m pytest tests/faults --faults=full $(PYTEST_ARGS)
@@ -56,13 +61,14 @@ format: $(VENV)/.installed-dev ## formats the code, and repairs what the linter 
 
 .PHONY: requirements
 requirements: build/uv/bin/uv ## pins the dependencies of setup.py anew
-	@for extra in '' -dev; do \
-		out=requirements$$extra.txt; \
+	@for extra in '' dev kerberos; do \
+		out=requirements$${extra:+-$$extra}.txt; \
 		build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
 			--no-header --no-annotate --no-emit-index-url --extra local \
-			$${extra:+--extra dev --constraint requirements.txt} --output-file build/$$out setup.py; \
+			$${extra:+--extra $$extra --constraint requirements.txt} --output-file build/$$out setup.py; \
 		{ echo "# Made from setup.py by \`make requirements\`; for Python 3.10-3.13, Linux and macOS."; \
-			grep -v "sys_platform == 'win32'" build/$$out; } > $$out; \
+			grep -v "sys_platform == 'win32'" build/$$out | \
+			if [ "$$extra" = kerberos ]; then grep -vxFf requirements.txt; else cat; fi; } > $$out; \
 	done
 
 .PHONY: clean

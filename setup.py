@@ -1,7 +1,7 @@
 """The package: what goes into it, and what it depends on and why.
 
-requirements.txt and requirements-dev.txt pin what this file asks for, for Python 3.10-3.13 on Linux
-and macOS; `make requirements` makes them anew.
+requirements*.txt pin what this file asks for, for Python 3.10-3.13 on Linux and macOS; `make
+requirements` makes them anew.
 """
 
 from setuptools import find_packages, setup

@@ -207,7 +207,7 @@ class Kdc(Server):
 
 
 def _find(program: str) -> str:
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
+    path = os.pathsep.join((*_FOLDERS, os.environ.get("PATH", os.defpath)))
     found = shutil.which(program, path=path)
     if found is None:
         raise PreflightError('krb5-kdc is not installed: run "make kerberos"')

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from ends import Bridge, Kafka, PubSub
+
+from transforms.errors import PreflightError
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +30,12 @@ def secure(tmp_path_factory):
     fails where they cannot be had. Kerberos clients of this process and its children use it."""
     from secure_servers import SecureServers
 
-    with (
-        SecureServers(tmp_path_factory.mktemp("secure")) as servers,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    with contextlib.ExitStack() as running:
+        try:
+            servers = running.enter_context(SecureServers(tmp_path_factory.mktemp("secure")))
+        except PreflightError as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
+        patch = running.enter_context(pytest.MonkeyPatch.context())
         for name, value in servers.kdc.environment.items():
             patch.setenv(name, value)
         patch.delenv("KRB5CCNAME", raising=False)

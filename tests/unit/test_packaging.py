@@ -45,7 +45,9 @@ def test_every_imported_package_is_declared_and_pinned(package: str) -> None:
     assert re.search(rf"^{distribution}==", pinned, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-kerberos.txt"]
+)
 def test_every_requirement_is_pinned_to_one_version(name: str) -> None:
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     for line in lines:

@@ -107,7 +107,10 @@ class Kdc(Server):
         max_life_s: int = 36_000,
         max_renewable_life_s: int = 604_800,
     ) -> Path:
-        """Makes a principal, or makes it anew, and returns its keytab; `name/instance` is a name.
+        """Makes a principal, or makes it anew, and returns its keytab, always at the same path.
+
+        A broker takes `name/instance` for the user `name`: principals of a test's own may share
+        that user's ACLs.
 
         Args:
           password: none by default; then only its keytab logs it in.
@@ -117,8 +120,14 @@ class Kdc(Server):
         keytab.unlink(missing_ok=True)
         self._kadmin("delprinc", "-force", name, check=False)
         key = ("-pw", password) if password else ("-randkey",)
-        lives = f"{max_life_s} seconds", f"{max_renewable_life_s} seconds"
-        self._kadmin("addprinc", *key, "-maxlife", lives[0], "-maxrenewlife", lives[1], name)
+        lives = (
+            "-maxlife",
+            f"{max_life_s} seconds",
+            "-maxrenewlife",
+            f"{max_renewable_life_s} seconds",
+        )
+        # Without proof of the key the KDC would answer, and count, log-ins that come to nothing.
+        self._kadmin("addprinc", *key, *lives, "+requires_preauth", name)
         self._kadmin("ktadd", "-k", str(keytab), "-norandkey", name)
         return keytab
 

@@ -11,6 +11,8 @@ from transforms.version import VERSION
 DEPENDENCIES = [
     # The pipelines themselves; [gcp] adds Dataflow.
     "apache-beam[gcp]>=2.77,<2.78",
+    # Secrets by reference (secret:projects/...).
+    "google-cloud-secret-manager>=2.20,<3",
     # Pub/Sub's publisher and subscriber, used through their GAPIC layer.
     "google-cloud-pubsub>=2.26,<3",
     # librdkafka, which carries the data by default.
@@ -23,6 +25,10 @@ DEPENDENCIES = [
     "fastavro>=1.9,<2",
     # The ledgers of the audit: millions of offsets and ids in little memory; Beam brings it, too.
     "numpy>=1.26,<3",
+    # Certificates and keys for TLS: PEM and PKCS#12 (Beam brings it, too).
+    "cryptography>=42,<60",
+    # Tokens for OAUTHBEARER from their endpoint, and deadlines for that.
+    "requests>=2.32,<3",
     # The live progress line.
     "rich>=14,<16",
 ]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from transforms import deadlines
-from transforms.errors import PreflightError
+from transforms.errors import BridgeError, PreflightError
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def run_all(checks: Mapping[str, Callable[[], Any]], deadline_s: float) -> dict[
         open_checks.discard(name)
         results[name] = result
         if error is not None:
-            failures.append(error if isinstance(error, PreflightError) else _odd(name, error))
+            failures.append(_told(name, error))
     if len(failures) == 1:
         raise failures[0]
     if failures:
@@ -79,6 +79,17 @@ def quiet_clients(debug: bool) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+def _told(name: str, error: Exception) -> PreflightError:
+    """An error of ours as it is, any other with the name of its check."""
+    if isinstance(error, PreflightError):
+        return error
+    if not isinstance(error, BridgeError):
+        return _odd(name, error)
+    failure = PreflightError(str(error))
+    failure.__cause__ = error
+    return failure
 
 
 def _late(name: str, deadline_s: float) -> PreflightError:

@@ -20,6 +20,9 @@ class _Checked(Protocol):
     @property
     def debug(self) -> bool: ...
 
+    @property
+    def notes(self) -> Sequence[str]: ...
+
 
 _Options = TypeVar("_Options", bound=_Checked)
 
@@ -43,6 +46,8 @@ def run_command(
         options = parse(argv, os.environ)
         debug = options.debug
         output.configure_logging(debug, demo=getattr(options, "demo", False))
+        for note in options.notes:
+            _log.warning(note)
         return run(options)
     except BridgeError as error:
         if debug:

@@ -11,6 +11,7 @@ from pipelines.flag_values import SeekTo
 from pipelines.flags import KAFKA_TO_PS, ONE_MACHINE_RUNNERS, PS_TO_KAFKA, Pipeline, Runner
 from transforms.dead_letters.places import Place
 from transforms.errors import UsageError
+from transforms.kafka import config
 
 _ENDS = {
     PS_TO_KAFKA: ("subscription", "bootstrap_servers", "kafka_topic"),
@@ -128,6 +129,21 @@ def _check_dead_letter(runner: Runner, value: Mapping[str, Any]) -> None:
         raise UsageError(
             f"--dead_letter: {place.name} is a folder of each worker's own; use gs://, s3://, "
             "kafka:// or pubsub://"
+        )
+
+
+def refuse_literal_secrets(runner: Runner, properties: Mapping[str, str]) -> None:
+    """What goes to other machines goes into a job graph, which many may read.
+
+    Raises:
+      UsageError: names the properties.
+    """
+    names = config.literal_secrets(properties)
+    if names and runner not in ONE_MACHINE_RUNNERS:
+        raise UsageError(
+            f"read --kafka_properties: {', '.join(names)}: would stand in the job that is sent to "
+            "the workers; give secret:projects/P/secrets/S/versions/V, env:NAME or file:PATH, "
+            "which they resolve"
         )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pipelines import resource_names
-from transforms import limits
+from transforms import limits, secrets
 from transforms.dead_letters.places import Place
 
 T = TypeVar("T")
@@ -211,6 +211,14 @@ def readable_file(text: str) -> Path:
     if not path.is_file() or not os.access(path, os.R_OK):
         raise ValueError(f"{text!r} is not a file that can be read")
     return path
+
+
+def file_or_reference(text: str) -> str:
+    """A readable file's absolute path, or a reference to what would be its content."""
+    if secrets.is_reference(text):
+        secrets.check(text)
+        return text
+    return str(readable_file(text))
 
 
 def key_source(text: str) -> KeySource:

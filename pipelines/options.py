@@ -8,12 +8,12 @@ check and the templates are all derived from it.
 # ruff: noqa: RUF009  # flag() and choice() return dataclass fields
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines import beam_flags, command_line, flag_rules, resource_names
+from pipelines import beam_flags, command_line, flag_rules, kafka_flags, resource_names
 from pipelines import flag_values as values
 from pipelines.flag_values import KeySource, SeekTo, StartAt, TopicLayout
 from pipelines.flags import (
@@ -33,9 +33,8 @@ from pipelines.flags import (
     flag,
 )
 from transforms.dead_letters.places import Place
-from transforms.kafka import config
 from transforms.kafka.client import ClientName, KafkaConfig
-from transforms.kafka.clients import choose_client
+from transforms.kafka.property_table import Role
 
 __all__ = ["FLAGS", "KAFKA_TO_PS", "PS_TO_KAFKA", "Options", "Pipeline", "Runner", "parse"]
 
@@ -74,7 +73,8 @@ class Options:
       demo: neither source nor destination was given: run on the embedded stack.
       pubsub_emulator_host: the emulator that PUBSUB_EMULATOR_HOST names, or empty.
       client: the Kafka client that carries the data, and in `client_reason` why.
-      properties: all Kafka client properties, checked; may hold secrets.
+      properties: all Kafka client properties, checked; secrets by reference.
+      notes: what of the files of properties is left out, a line each.
     """
 
     # -- source and destination
@@ -269,18 +269,29 @@ class Options:
     kafka_config: Mapping[str, str] = flag(
         {},
         "A standard Kafka client property, such as security.protocol=SASL_SSL; repeatable; wins "
-        "over --kafka_properties.",
+        "over --kafka_properties. A value may be a reference, and a secret must: env:NAME, "
+        "file:PATH or secret:projects/P/secrets/S/versions/V.",
         group=KAFKA,
         parse=values.kafka_property,
         metavar="KEY=VALUE",
         repeatable=True,
         secret=True,
     )
-    kafka_properties: Path | None = flag(
-        None,
-        "A file of standard Kafka client properties.",
+    kafka_properties: tuple[Path, ...] = flag(
+        (),
+        "A file of standard Kafka client properties, as Java's clients and Kafka Connect have it, "
+        "or a JAAS file; repeatable, the later one wins.",
         group=KAFKA,
         parse=values.readable_file,
+        metavar="FILE",
+        repeatable=True,
+    )
+    krb5_conf: str = flag(
+        "",
+        "Kerberos' configuration.",
+        default_text="what the variable KRB5_CONFIG names, else /etc/krb5.conf",
+        group=KAFKA,
+        parse=values.file_or_reference,
         metavar="FILE",
     )
     kafka_client: Literal["auto", "librdkafka", "kafka-python"] = choice(
@@ -437,6 +448,7 @@ class Options:
     client: ClientName
     client_reason: str
     properties: Mapping[str, str] = field(repr=False)
+    notes: tuple[str, ...]
 
     @property
     def drops_returns(self) -> bool:
@@ -465,14 +477,17 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
     taken = command_line.take(pipeline, FLAGS, argv, environ)
     value: dict[str, Any] = taken.values
     beam_flags.check(taken.rest, value["runner_name"], [f.name for f in taken.flags])
-    demo = flag_rules.is_demo(pipeline, taken.runner, value, taken.given, environ)
+    kafka = kafka_flags.settle(
+        value, taken.given, *(_READS if pipeline == KAFKA_TO_PS else _WRITES)
+    )
+    given = taken.given | kafka.filled_in
+    demo = flag_rules.is_demo(pipeline, taken.runner, value, given, environ)
     flag_rules.check(pipeline, taken.runner, value, taken.given)
+    flag_rules.refuse_literal_secrets(taken.runner, kafka.properties)
     emulator = flag_rules.emulator(taken.runner, environ)
     if demo:
         value["bootstrap_servers"] = emulator = ""
     value["seek"] = flag_rules.qualified(value["seek"], value["subscription"])
-    value["kafka_config"] = dict(value["kafka_config"])
-    properties, client, reason = kafka_client(value)
     return Options(
         **value,
         pipeline=pipeline,
@@ -480,20 +495,13 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
         beam_args=[f"--runner={value['runner_name']}", *taken.rest],
         demo=demo,
         pubsub_emulator_host=emulator,
-        client=client,
-        client_reason=reason,
-        properties=properties,
+        client=kafka.client,
+        client_reason=kafka.client_reason,
+        properties=kafka.properties,
+        notes=kafka.notes,
     )
 
 
-def kafka_client(value: Mapping[str, Any]) -> tuple[dict[str, str], ClientName, str]:
-    """All client properties, of the file and of the flags; the client that can use them, and why.
-
-    Raises:
-      UsageError: a property is unknown or wrong, or the client that was asked for cannot be used.
-    """
-    in_file = value["kafka_properties"]
-    properties = config.validate(
-        (config.parse_properties_file(str(in_file)) if in_file else {}) | value["kafka_config"]
-    )
-    return properties, *choose_client(value["kafka_client"], properties)
+_READS: tuple[Role, Collection[str]] = ("consumer", ("bootstrap_servers", "group_id", "start"))
+_WRITES: tuple[Role, Collection[str]] = ("producer", ("bootstrap_servers",))
+"""As what a pipeline uses Kafka, and which of its flags a file of properties may give."""

@@ -51,8 +51,7 @@ def run(options: Options, build: Build) -> int:
       BridgeError: preflight failed, or delivery did.
     """
     facts = preflight.check(options)
-    level = logging.DEBUG if options.client == "librdkafka" else logging.INFO
-    _log.log(level, "%s carries Kafka's data: %s", options.client, options.client_reason)
+    _log.info("%s carries Kafka's data: %s", options.client, options.client_reason)
     config = bridge_config(options)
     if options.runner is Runner.DATAFLOW:
         return _submit(options, build, facts, config)

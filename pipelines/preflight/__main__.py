@@ -71,7 +71,7 @@ def _look(options: Options, count: int) -> Result:
       BridgeError: a check failed, or the source cannot be read.
     """
     began_s = time.monotonic()
-    notes: list[str] = []
+    notes = [*options.notes]
     facts = preflight.check(options, notes.append)
     result = Result(options.pipeline, found(options, facts), notes)
     if count:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from transforms.errors import PreflightError
 from transforms.kafka import clients as kafka
 from transforms.kafka.client import Admin, KafkaConfig, Offsets, Partition, TopicInfo
+from transforms.kafka.config import opened
+from transforms.kafka.login import handshake, login
 from transforms.limits import KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 
 CALL_S = 4.0
@@ -48,19 +51,48 @@ class Facts:
 
 
 def open_kafka(cluster: KafkaConfig) -> Admin:
-    """Says at once what a client would say only at its time-out: that nobody listens there."""
+    """Says at once what a client would say only at its time-out, if ever: that nobody listens
+    there, or why a log-in there cannot work.
+
+    Raises:
+      PreflightError: no broker can be used, or the first of them refuses the log-in.
+    """
+    own = login(opened(cluster.properties, "admin"))
     servers = cluster.bootstrap_servers.split(",")
-    problems = []
+    deaf: list[str] = []
     for server in servers:
         host, _, port = server.rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), CALL_S / len(servers)).close()
+            handshake.check(host.strip("[]"), int(port), own, CALL_S / len(servers))
             return kafka.open_admin(cluster, CALL_S)
         except OSError as error:
-            problems.append(f"{server} ({_why(error)})")
+            deaf.append(f"{server} ({_why(error)})")
     raise PreflightError(
-        f"connect to Kafka: nobody listens at {', '.join(problems)}; check --bootstrap_servers "
-        "and the network"
+        f"connect to Kafka: nobody listens at {', '.join(deaf)}; check --bootstrap_servers and the "
+        "network"
+    )
+
+
+def require(operation: Literal["READ", "WRITE"], topic: TopicInfo) -> None:
+    """Refuses a topic that this user may not use so.
+
+    Raises:
+      PreflightError: names the operation and what to do.
+    """
+    if topic.operations is not None and not topic.operations & {operation, "ALL"}:
+        raise _not_allowed(f"{operation.lower()} {topic.name}", operation, "topic", topic.name)
+
+
+def require_group(admin: Admin, group_id: str) -> None:
+    """Refuses a group that this user may not join; errors as above."""
+    if not admin.may_join(group_id):
+        raise _not_allowed(f"join group {group_id}", "READ", "group", group_id)
+
+
+def _not_allowed(what: str, operation: str, kind: str, name: str) -> PreflightError:
+    return PreflightError(
+        f"{what}: this user may not {operation} {kind} {name}; allow it with an ACL: kafka-acls "
+        f"--add --allow-principal User:... --operation {operation.capitalize()} --{kind} {name}"
     )
 
 

@@ -47,6 +47,7 @@ def _kafka_topic(options: Options, name: str) -> TopicInfo:
             f"write dead letters to {name}: no such topic at {options.bootstrap_servers}; create "
             "it, or correct --dead_letter"
         )
+    common.require("WRITE", info)
     if info.needs_keys:
         raise PreflightError(
             f"write dead letters to {name}: it is compacted, and would lose some; use a topic with "

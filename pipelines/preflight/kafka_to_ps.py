@@ -29,7 +29,7 @@ def check(options: Options, say: Say) -> Facts:
     facts: Facts
     largest: TopicInfo | None
     facts, largest = found[brokers]
-    if largest is not None:
+    if largest is not None and largest.described:
         dead_letters.refuse_too_small(
             options, largest.name, largest.max_message_bytes, found["dead letters"]
         )
@@ -59,8 +59,11 @@ def _kafka_source(options: Options) -> tuple[Facts, TopicInfo | None]:
                     f"read {', '.join(missing)}: no such topic at {options.bootstrap_servers}; "
                     "create it, correct --kafka_topics, or wait for it with a ^regex"
                 )
+        for info in found.values():
+            common.require("READ", info)
         partitions = admin.partitions(topics)
         committed = admin.committed(options.group_id)
+        common.require_group(admin, options.group_id)
         if options.reset_offsets:
             _refuse_members(options, admin)
             begin = set(partitions)

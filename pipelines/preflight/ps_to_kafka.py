@@ -72,6 +72,8 @@ def _kafka_destination(options: Options) -> tuple[TopicInfo | None, str]:
     with closing(common.open_kafka(options.kafka)) as admin:
         info = admin.topics([name]).get(name)
         cluster_id = admin.cluster_id()
+    if info is not None:
+        common.require("WRITE", info)
     if info is None and options.create_topics is None:
         raise PreflightError(
             f"write {name}: no such topic at {options.bootstrap_servers}; create it, correct "

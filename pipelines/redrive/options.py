@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines import flag_rules, options
+from pipelines import flag_rules, kafka_flags, options
 from pipelines import flag_values as values
 from pipelines.command_line import Parser, add_flags
 from pipelines.flag_values import KeySource
@@ -150,7 +150,8 @@ class Options:
 
     # -- Kafka client
     kafka_config: Mapping[str, str] = shared("kafka_config")
-    kafka_properties: Path | None = shared("kafka_properties")
+    kafka_properties: tuple[Path, ...] = shared("kafka_properties")
+    krb5_conf: str = shared("krb5_conf")
     kafka_client: Literal["auto", "librdkafka", "kafka-python"] = shared("kafka_client")
 
     # -- output
@@ -163,6 +164,7 @@ class Options:
     # -- what follows from the flags
     client: ClientName
     properties: Mapping[str, str] = field(repr=False)
+    notes: tuple[str, ...]
 
     @property
     def kafka(self) -> KafkaConfig:
@@ -191,13 +193,12 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     found = vars(_parser().parse_args(list(argv)))
     given = {f.dest for f in FLAGS if found[f.dest] is not None}
     value = {f.dest: value_or_default(f, found[f.dest], environ) for f in FLAGS}
+    kafka = kafka_flags.settle(value, given, "producer", ("bootstrap_servers",))
     flag_rules.emulator(Runner.IN_PROCESS, environ)
     _check(value, given)
     if value["source"].kind == "kafka":
         value["group_id"] = value["group_id"] or f"redrive-{value['source'].name}"
-    value["kafka_config"] = dict(value["kafka_config"])
-    properties, client, _ = options.kafka_client(value)
-    return Options(**value, client=client, properties=properties)
+    return Options(**value, client=kafka.client, properties=kafka.properties, notes=kafka.notes)
 
 
 def _parser() -> Parser:

@@ -71,6 +71,9 @@ def _kafka(options: Options) -> TopicInfo | None:
                     f"{operation} {name}: no such topic at {options.bootstrap_servers}; "
                     f"create it, or correct {flag}"
                 )
+            common.require("READ" if flag == "--from" else "WRITE", topics[name])
+        if source.kind == "kafka":
+            common.require_group(admin, options.group_id)
         if source.kind == "kafka" and (members := admin.group_members(options.group_id)):
             raise PreflightError(
                 f"remember in group {options.group_id}: it has members ({', '.join(members[:3])}); "

@@ -24,7 +24,7 @@ from transforms.errors import (
     UnavailableError,
     UsageError,
 )
-from transforms.kafka.client import KafkaConfig
+from transforms.kafka.client import KafkaConfig, TopicInfo
 from transforms.pubsub.client import Received, SubscriptionInfo
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord
@@ -159,6 +159,9 @@ class FakeCluster:
 
     def cluster_id(self):
         return "cluster"
+
+    def topics(self, topics):
+        return {name: TopicInfo(name, 1, 1_000_000) for name, _ in self.first if name in topics}
 
     def partitions(self, topics):
         return [part for part in self.first if part[0] in topics]

@@ -64,11 +64,14 @@ def test_nothing_shuffles_between_source_and_sink(runner):
         assert not urns & {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"}
 
 
-def test_no_secret_stands_in_the_display_data():
+def test_no_secret_stands_in_the_graph(monkeypatch):
+    monkeypatch.setenv("OPENSESAME", "opensesame")
     proto = graph(
         kafka_to_ps,
         "kafka_to_ps",
-        [*DATAFLOW, *KAFKA_TO_PS, "--kafka_config=ssl.key.password=opensesame"],
+        [*DATAFLOW, *KAFKA_TO_PS, "--kafka_config=ssl.key.password=env:OPENSESAME"],
     )
-    for transform in proto.components.transforms.values():
-        assert b"opensesame" not in b"".join(d.payload for d in transform.display_data)
+    assert b"opensesame" not in proto.SerializeToString()
+    assert b"env:OPENSESAME" not in b"".join(
+        data.payload for t in proto.components.transforms.values() for data in t.display_data
+    )

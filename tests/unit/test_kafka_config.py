@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from transforms import secrets
 from transforms.errors import UsageError
 from transforms.kafka import clients, config
 from transforms.kafka.clients import choose_client
-from transforms.kafka.config import (
+from transforms.kafka.config import for_kafka_python, for_librdkafka
+from transforms.kafka.properties_file import parse_properties
+from transforms.kafka.property_table import (
+    ALIASES,
+    BY_NAME,
+    LOGIN,
     OWNED,
     PROPERTIES,
-    for_kafka_python,
-    for_librdkafka,
-    parse_properties_file,
-    validate,
+    REFUSED,
+    is_meaningless,
+    number,
 )
 
+CONNECT = Path(__file__).parents[1] / "data" / "connect"
 
-def read(tmp_path, text):
-    file = tmp_path / "client.properties"
-    file.write_bytes(text.encode() if isinstance(text, str) else text)
-    return parse_properties_file(str(file))
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a file of properties, and returns its path."""
+
+    def write(content: str | bytes, name: str = "client.properties") -> str:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
+
+
+def from_flags(**flags):
+    return config.read([], {name.replace("_", "."): value for name, value in flags.items()})
 
 
 @pytest.mark.parametrize(
@@ -45,8 +63,8 @@ def read(tmp_path, text):
         ("ssl.ca.location=C:\\\\ca.pem", {"ssl.ca.location": "C:\\ca.pem"}),
     ],
 )
-def test_properties_files_are_read_as_java_reads_them(tmp_path, text, expected):
-    assert read(tmp_path, text) == expected
+def test_properties_files_are_read_as_java_reads_them(text, expected):
+    assert parse_properties(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,14 +74,93 @@ def test_properties_files_are_read_as_java_reads_them(tmp_path, text, expected):
         (b"a=\xff", "it is not UTF-8"),
     ],
 )
-def test_a_broken_properties_file_is_named(tmp_path, text, complaint):
+def test_a_broken_properties_file_is_named(file, text, complaint):
     with pytest.raises(UsageError, match=rf"client\.properties: {complaint}"):
-        read(tmp_path, text)
+        config.read([file(text)])
 
 
 def test_a_missing_properties_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere: No such file or directory"):
-        parse_properties_file(str(tmp_path / "nowhere"))
+        config.read([str(tmp_path / "nowhere")])
+
+
+# -- files that users have -------------------------------------------------------------------------
+
+KERBEROS = {
+    "security.protocol": "SASL_PLAINTEXT",
+    "sasl.mechanism": "GSSAPI",
+    "sasl.kerberos.service.name": "kafka",
+}
+KEYTAB = {
+    "sasl.kerberos.keytab": "/etc/bridge/reader.user.keytab",
+    "sasl.kerberos.principal": "reader@KAFKA.SECURE",
+}
+
+
+def test_a_consumers_file_and_its_jaas_file_work_as_they_are():
+    files = [str(CONNECT / name) for name in ("consumer.properties", "kafka_client_jaas.conf")]
+    found = config.read(files)
+    assert found.properties == {**KERBEROS, **KEYTAB, "session.timeout.ms": "10000"}
+    assert found.flags == {
+        "bootstrap.servers": "broker.example.org:9094",
+        "group.id": "alerts-reader",
+        "auto.offset.reset": "earliest",
+    }
+    [note] = found.notes
+    assert note.endswith("only Java programs read them: sasl.kerberos.kinit.cmd")
+
+
+def test_a_connect_workers_file_works_as_it_is():
+    found = config.read([str(CONNECT / "psconnect-worker.properties")])
+    for role in ("consumer", "producer", "admin"):
+        assert config.in_role(found.properties, role) == {**KERBEROS, **KEYTAB}
+    assert config.of_flag(found, "auto.offset.reset", "consumer") == "earliest"
+    assert config.of_flag(found, "auto.offset.reset", "producer") is None
+    [note] = found.notes
+    assert note.endswith(
+        "plugin.path, key.converter, value.converter, offset.storage.file.filename"
+    )
+
+
+def test_a_connectors_file_is_told_where_it_belongs():
+    with pytest.raises(UsageError, match=r"python -m pipelines\.migrate .*ps-sink"):
+        config.read([str(CONNECT / "ps-sink-connector.properties")])
+
+
+def test_later_files_win_and_flags_win_over_what_is_for_one_role(file):
+    first = file("client.id=one\nfetch.min.bytes=1\nconsumer.client.id=reader", "a.properties")
+    second = file("client.id=two", "b.properties")
+    found = config.read([first, second], {"fetch.min.bytes": "7"})
+    assert config.in_role(found.properties, "consumer")["client.id"] == "reader"
+    assert config.in_role(found.properties, "producer") == {
+        "client.id": "two",
+        "fetch.min.bytes": "7",
+    }
+    found = config.read([first, second], {"client.id": "flag"})
+    assert config.in_role(found.properties, "consumer")["client.id"] == "flag"
+
+
+def test_what_one_role_is_told_of_the_log_in_holds_for_those_that_are_told_nothing(file):
+    text = "consumer.security.protocol=SSL\nconsumer.client.rack=r\nproducer.ssl.ca.location=/p"
+    found = config.read([file(text)]).properties
+    assert config.in_role(found, "admin") == {"security.protocol": "SSL", "ssl.ca.location": "/p"}
+    assert config.in_role(found, "consumer")["client.rack"] == "r"
+
+
+def test_a_connectors_overrides_are_for_their_role(file):
+    found = config.read([file("consumer.override.fetch.min.bytes=5")]).properties
+    assert config.in_role(found, "consumer") == {"fetch.min.bytes": "5"}
+    assert config.in_role(found, "producer") == {}
+
+
+def test_what_the_bridge_sets_by_itself_is_left_out_of_a_file_with_a_note(file):
+    found = config.read([file("linger.ms=5\nacks=all\nmax.poll.records=10\nclient.id=me")])
+    assert found.properties == {"client.id": "me"}
+    [note] = found.notes
+    assert "linger.ms (use --linger_ms), max.poll.records (the bridge sets it per poll)" in note
+
+
+# -- checking --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -75,38 +172,119 @@ def test_a_missing_properties_file_is_named(tmp_path):
         ),
         ({"fetch.wait.max.ms": "1"}, "did you mean 'fetch.max.wait.ms'?"),
         ({"zzz": "1"}, "unknown property 'zzz'"),
+        ({"consumer.zzz": "1"}, "unknown property 'consumer.zzz'"),
         ({"group.id": "g"}, "'group.id' cannot be set: use --group_id"),
         ({"linger.ms": "1"}, "'linger.ms' cannot be set: use --linger_ms"),
         ({"bootstrap.servers": "h"}, "use --bootstrap_servers"),
+        ({"metadata.broker.list": "h"}, "use --bootstrap_servers"),
         ({"fetch.min.bytes": "-1"}, "'fetch.min.bytes': expected a whole number, got '-1'"),
         ({"check.crcs": "yes"}, "'check.crcs': expected true or false, got 'yes'"),
         ({"security.protocol": "TLS"}, "expected one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         ({"compression.type": "rar"}, "expected one of none, gzip, snappy, lz4, zstd"),
         ({"ssl.endpoint.identification.algorithm": "no"}, "expected https, or nothing"),
-        ({"zzz": "1", "acks": "1"}, "; 'acks' cannot be set: "),
+        ({"sasl.oauthbearer.token.endpoint.url": "x"}, "expected https://HOST/PATH, got 'x'"),
+        ({"enable.auto.commit": "true"}, "cannot be 'true': offsets are committed once"),
+        ({"consumer.enable.auto.commit": "true"}, "would lose what was under way"),
+        ({"acks": "1"}, "'acks' cannot be '1': the bridge always waits for all replicas"),
+        ({"enable.ssl.certificate.verification": "false"}, "certificate is always verified"),
+        ({"sasl.login.callback.handler.class": "my.Handler"}, "runs no Java classes"),
+        ({"sasl.username": "env:"}, "expected env:NAME"),
+        ({"sasl.username": "env:A B"}, "expected env:NAME"),
+        ({"sasl.password": "secret:s"}, "expected secret:projects/P/secrets/S/versions/V"),
+        ({"sasl.username": "${file:/x:y}"}, "config providers are Java's"),
+        ({"zzz": "1", "acks": "1"}, "; 'acks' cannot be "),
     ],
 )
 def test_every_property_that_cannot_be_used_is_named(properties, complaint):
     with pytest.raises(UsageError, match=re.escape(complaint)):
-        validate(properties)
+        config.read([], properties)
+
+
+def test_what_says_what_the_bridge_does_anyway_is_no_harm():
+    handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler"
+    found = config.read(
+        [],
+        {
+            "enable.auto.commit": "FALSE",
+            "acks": "all",
+            "sasl.login.callback.handler.class": handler,
+            "ssl.protocol": "TLSv1.3",
+        },
+    )
+    assert found.properties == {}
 
 
 def test_what_is_right_is_returned_without_blanks():
-    given = {" client.id ": " me ", "compression.type": "LZ4", "ssl.key.password": "p w"}
-    expected = {"client.id": "me", "compression.type": "LZ4", "ssl.key.password": "p w"}
-    assert validate(given) == expected
+    found = config.read([], {" client.id ": " me ", "sasl.mechanisms": "PLAIN"})
+    assert found.properties == {"client.id": "me", "sasl.mechanism": "PLAIN"}
 
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+SECRETS = [name for name, entry in LOGIN.items() if entry.secret and name != "sasl.jaas.config"]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_of_a_file_is_held_and_not_carried(file, name):
+    found = config.read([file(f"{name}=hunter2")])
+    assert "hunter2" not in repr(found)
+    assert config.literal_secrets(found.properties) == [name]
+    assert config.opened(found.properties, "consumer")[name] == "hunter2"
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_on_the_command_line_is_refused(name):
+    with pytest.raises(UsageError, match=r"list of processes; give a reference") as caught:
+        config.read([], {name: "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_in_jaas_is_held_too(file):
+    line = (
+        "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
+        'username="u" password="hunter2";'
+    )
+    found = config.read([file(line)])
+    assert "hunter2" not in repr(found)
+    plain = config.opened(found.properties, "consumer")
+    assert (plain["sasl.username"], plain["sasl.password"]) == ("u", "hunter2")
+
+
+def test_jaas_by_reference_is_taken_apart_where_it_is_used(monkeypatch):
+    found = from_flags(sasl_jaas_config="env:JAAS", sasl_mechanism="PLAIN").properties
+    assert found["sasl.jaas.config"] == "env:JAAS"
+    monkeypatch.setenv("JAAS", 'x.PlainLoginModule required username=u password="env:PW";')
+    monkeypatch.setenv("PW", "hunter2")
+    plain = config.opened(found, "producer")
+    assert (plain["sasl.username"], plain["sasl.password"]) == ("u", "hunter2")
+    assert "sasl.jaas.config" not in plain
+
+
+def test_kafkas_own_way_to_name_a_variable_is_a_reference(file, monkeypatch):
+    found = config.read([file("sasl.password=${env:PW}")]).properties
+    assert found == {"sasl.password": "env:PW"}
+    assert not config.literal_secrets(found)
+
+
+def test_a_reference_to_a_value_that_makes_no_sense_is_named(monkeypatch):
+    monkeypatch.setenv("PROTOCOL", "TLS")
+    found = from_flags(security_protocol="env:PROTOCOL").properties
+    with pytest.raises(UsageError, match=r"use env:PROTOCOL as 'security\.protocol': expected one"):
+        config.opened(found, "consumer")
+
+
+def test_references_to_files_stay_for_those_who_open_them(monkeypatch):
+    found = from_flags(sasl_kerberos_keytab="env:KEYTAB").properties
+    assert config.opened(found, "consumer") == {"sasl.kerberos.keytab": "env:KEYTAB"}
+
+
+# -- translating -----------------------------------------------------------------------------------
 
 ALL = {
     "client.id": "me",
     "client.rack": "r1",
     "request.timeout.ms": "5000",
     "security.protocol": "sasl_ssl",
-    "sasl.mechanism": "scram-sha-256",
-    "sasl.username": "u",
-    "sasl.password": "p",
-    "ssl.ca.location": "/ca.pem",
-    "ssl.endpoint.identification.algorithm": "",
     "fetch.max.wait.ms": "50",
     "isolation.level": "READ_UNCOMMITTED",
     "check.crcs": "FALSE",
@@ -116,16 +294,7 @@ ALL = {
 
 
 def test_librdkafka_gets_its_own_names():
-    shared = {
-        "client.id": "me",
-        "socket.timeout.ms": "5000",
-        "security.protocol": "sasl_ssl",
-        "sasl.mechanism": "SCRAM-SHA-256",
-        "sasl.username": "u",
-        "sasl.password": "p",
-        "ssl.ca.location": "/ca.pem",
-        "ssl.endpoint.identification.algorithm": "none",
-    }
+    shared = {"client.id": "me", "socket.timeout.ms": "5000"}
     assert for_librdkafka(ALL, "admin") == shared
     assert for_librdkafka(ALL, "producer") == {
         **shared,
@@ -142,16 +311,7 @@ def test_librdkafka_gets_its_own_names():
 
 
 def test_kafka_python_gets_its_own_names_and_types():
-    shared = {
-        "client_id": "me",
-        "request_timeout_ms": 5000,
-        "security_protocol": "SASL_SSL",
-        "sasl_mechanism": "SCRAM-SHA-256",
-        "sasl_plain_username": "u",
-        "sasl_plain_password": "p",
-        "ssl_cafile": "/ca.pem",
-        "ssl_check_hostname": False,
-    }
+    shared = {"client_id": "me", "request_timeout_ms": 5000}
     assert for_kafka_python(ALL, "admin") == shared
     assert for_kafka_python(ALL, "producer") == {
         **shared,
@@ -171,9 +331,6 @@ SAMPLES = {
     "client.dns.lookup": "use_all_dns_ips",
     "compression.type": "gzip",
     "isolation.level": "read_committed",
-    "sasl.mechanism": "PLAIN",
-    "security.protocol": "PLAINTEXT",
-    "ssl.endpoint.identification.algorithm": "https",
     "check.crcs": "true",
 }
 """A value for every property that takes no number and no text of one's own."""
@@ -185,10 +342,7 @@ def test_both_clients_know_every_property_in_each_of_its_roles(entry):
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
     classes = {"consumer": KafkaConsumer, "producer": KafkaProducer, "admin": KafkaAdminClient}
-    number = entry.convert is config._number
-    value = SAMPLES.get(entry.name, "2000" if number else "text")
-    if entry.name.endswith(".location"):
-        value = ""  # librdkafka opens the file
+    value = SAMPLES.get(entry.name, "2000" if entry.convert is number else "text")
     properties = {entry.name: value}
     for role in entry.roles:
         assert set(for_kafka_python(properties, role)) <= set(classes[role].DEFAULT_CONFIG)
@@ -201,17 +355,13 @@ def test_both_clients_know_every_property_in_each_of_its_roles(entry):
 
 
 def test_no_name_stands_twice():
-    names = [entry.name for entry in PROPERTIES]
+    tables = (BY_NAME, LOGIN, OWNED, REFUSED, ALIASES)
+    names = [name for table in tables for name in table]
     assert len(set(names)) == len(names)
-    assert not set(names) & set(OWNED)
+    assert not any(map(is_meaningless, names))
     assert list(OWNED) == sorted(OWNED)
-
-
-def test_secrets_stay_out_of_messages():
-    assert {entry.name for entry in PROPERTIES if entry.secret} == {
-        "sasl.password",
-        "ssl.key.password",
-    }
+    assert list(REFUSED) == sorted(REFUSED)
+    assert set(ALIASES.values()) <= {*LOGIN, "bootstrap.servers"}
 
 
 @pytest.mark.parametrize(
@@ -220,7 +370,7 @@ def test_secrets_stay_out_of_messages():
         ("auto", "", True, ("librdkafka", "the faster one")),
         ("auto", "", False, ("kafka-python", "confluent-kafka is not installed")),
         ("auto", "PLAIN", True, ("librdkafka", "the faster one")),
-        ("auto", "gssapi", True, ("kafka-python", "confluent-kafka's wheels come without")),
+        ("auto", "GSSAPI", True, ("kafka-python", "confluent-kafka's wheels come without")),
         ("librdkafka", "", True, ("librdkafka", "asked for")),
         ("kafka-python", "", True, ("kafka-python", "asked for")),
         ("kafka-python", "GSSAPI", False, ("kafka-python", "asked for")),
@@ -228,8 +378,7 @@ def test_secrets_stay_out_of_messages():
 )
 def test_the_client_is_chosen_with_a_reason(monkeypatch, requested, mechanism, installed, expected):
     monkeypatch.setattr(clients, "has_librdkafka", lambda: installed)
-    properties = {"sasl.mechanism": mechanism} if mechanism else {}
-    client, reason = choose_client(requested, properties)
+    client, reason = choose_client(requested, mechanism)
     assert client == expected[0]
     assert reason.startswith(expected[1])
 
@@ -240,4 +389,25 @@ def test_asking_for_librdkafka_where_it_cannot_be_is_a_usage_error(
 ):
     monkeypatch.setattr(clients, "has_librdkafka", lambda: installed)
     with pytest.raises(UsageError, match="use --kafka_client=auto or kafka-python"):
-        choose_client("librdkafka", {"sasl.mechanism": mechanism})
+        choose_client("librdkafka", mechanism)
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({}, ""),
+        ({"sasl.mechanism": "PLAIN"}, ""),
+        ({"security.protocol": "SASL_SSL"}, "GSSAPI"),
+        ({"security.protocol": "sasl_ssl", "sasl.mechanism": "plain"}, "PLAIN"),
+        ({"security.protocol": "SASL_SSL", "consumer.sasl.mechanism": "PLAIN"}, "PLAIN"),
+        ({"security.protocol": "SASL_SSL", "sasl.mechanism": "env:MECHANISM"}, "OAUTHBEARER"),
+    ],
+)
+def test_the_mechanism_is_known_before_the_client_is_chosen(monkeypatch, properties, expected):
+    monkeypatch.setenv("MECHANISM", "OAUTHBEARER")
+    assert config.mechanism(properties, "consumer") == expected
+
+
+def test_a_literal_that_looks_like_a_reference_is_one():
+    assert secrets.is_reference("env:X")
+    assert not secrets.is_reference("environment:X")

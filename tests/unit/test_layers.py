@@ -19,10 +19,13 @@ MODULES = {
 SDK_OWNERS = {
     "confluent_kafka": "transforms/kafka/librdkafka",
     "kafka": "transforms/kafka/kafka_python",
-    "google": "transforms/pubsub/client",
+    "google": ("transforms/pubsub/client", "transforms/secret_manager.py"),
     "grpc": "transforms/pubsub/client",
+    "gssapi": "transforms/kafka/login/kerberos.py",
+    "cryptography": "transforms/kafka/login/tls.py",
+    "requests": "transforms/kafka/login/oauth.py",
 }
-"""The one file, or the files whose path begins so, that may import an SDK."""
+"""The file, or the files whose path begins so, that may import an SDK."""
 
 PURE = {
     "transforms/limits.py": (),
@@ -51,6 +54,7 @@ PURE = {
     "pipelines/flag_values.py": (
         "pipelines.resource_names",
         "transforms.limits",
+        "transforms.secrets",
         "transforms.dead_letters.places",
     ),
 }

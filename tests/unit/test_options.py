@@ -18,6 +18,7 @@ from pipelines.flag_values import KeySource, SeekTo, StartAt, TopicLayout
 from pipelines.options import FLAGS, KAFKA_TO_PS, PS_TO_KAFKA, Options, Pipeline, Runner, parse
 from transforms.dead_letters.places import Place
 from transforms.errors import UsageError
+from transforms.kafka.config import opened
 
 ENDS: dict[Pipeline, list[str]] = {
     PS_TO_KAFKA: [
@@ -434,18 +435,46 @@ def test_properties_come_from_the_file_and_flags_win(tmp_path: Path) -> None:
     assert parsed.kafka.properties == {"security.protocol": "SSL", "client.id": "from-flag"}
 
 
-def test_options_travel_and_do_not_show_secrets() -> None:
-    parsed = options(
-        PS,
-        "--kafka_config=security.protocol=SASL_SSL",
-        "--kafka_config=sasl.mechanism=PLAIN",
-        "--kafka_config=sasl.username=alice",
-        "--kafka_config=sasl.password=hunter2",
-        "--s3_secret_access_key=hunter2",
-    )
-    assert parsed.kafka.properties["sasl.password"] == "hunter2"
+def test_options_travel_and_do_not_show_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "client.properties"
+    file.write_text("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.username=alice\n")
+    file.write_text(file.read_text() + "sasl.password=hunter2\n")
+    parsed = options(PS, f"--kafka_properties={file}", "--s3_secret_access_key=hunter2")
+    assert opened(parsed.kafka.properties, "producer")["sasl.password"] == "hunter2"
+    assert b"hunter2" not in pickle.dumps(parsed.kafka)
     assert "hunter2" not in repr(parsed)
     assert pickle.loads(pickle.dumps(parsed)) == parsed
+
+
+def test_a_secret_of_a_file_is_not_sent_to_other_machines(tmp_path: Path) -> None:
+    file = tmp_path / "client.properties"
+    file.write_text("sasl.password=hunter2")
+    flags = [f"--kafka_properties={file}", "--runner=FlinkRunner"]
+    message = error(KP, *ENDS[KP], *flags)
+    assert "sasl.password: would stand in the job" in message
+    assert "hunter2" not in message
+    file.write_text("sasl.password=env:PASSWORD")
+    assert options(KP, *flags).properties == {"sasl.password": "env:PASSWORD"}
+
+
+def test_a_file_gives_the_flags_that_are_not_given(tmp_path: Path) -> None:
+    file = tmp_path / "consumer.properties"
+    file.write_text("bootstrap.servers=file:9092\ngroup.id=from-file\nauto.offset.reset=latest")
+    flag = f"--kafka_properties={file}"
+    environ = {"KAFKA_BOOTSTRAP_SERVERS": "env:9092"}
+    ends = ["--kafka_topics=t", "--pubsub_topic=projects/p/topics/alerts"]
+    parsed = parse(KP, [*ends, flag], environ)
+    assert (parsed.bootstrap_servers, parsed.group_id) == ("file:9092", "from-file")
+    assert parsed.start.kind == "latest"
+    given = ["--bootstrap_servers=flag:9092", "--group_id=flag", "--start=earliest"]
+    parsed = parse(KP, [*ends, flag, *given], environ)
+    assert (parsed.bootstrap_servers, parsed.group_id) == ("flag:9092", "flag")
+    assert parsed.start.kind == "earliest"
+    file.write_text("bootstrap.servers=nowhere")
+    with pytest.raises(UsageError, match=r"'bootstrap.servers': 'nowhere' is not HOST:PORT"):
+        parse(KP, [*ends, "--group_id=g", flag], environ)
+    file.write_text("auto.offset.reset=none")
+    assert "'auto.offset.reset': 'none' is not earliest or latest" in error(KP, *ENDS[KP], flag)
 
 
 @pytest.mark.parametrize("pipeline", [PS, KP])

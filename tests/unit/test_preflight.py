@@ -54,6 +54,9 @@ class FakeCluster:
     def offsets_for_time(self, partitions: Any, timestamp_ms: int) -> dict[tuple[str, int], int]:
         return dict.fromkeys(partitions, timestamp_ms)
 
+    def may_join(self, group_id: str) -> bool:
+        return True
+
     def group_members(self, group_id: str) -> list[str]:
         return self.members
 

@@ -246,6 +246,8 @@ class TopicInfo(NamedTuple):
       needs_keys: it is compacted, and refuses records without a key.
       max_timestamp_ahead_ms: a record whose timestamp is further ahead of the broker's clock is
         refused; None where nothing is, since the broker sets the timestamps.
+      described: its settings are known; they are not where this user may not read them.
+      operations: what this user may do with it, such as READ; None where the brokers do not say.
     """
 
     name: str
@@ -253,6 +255,8 @@ class TopicInfo(NamedTuple):
     max_message_bytes: int
     needs_keys: bool = False
     max_timestamp_ahead_ms: int | None = None
+    described: bool = True
+    operations: frozenset[str] | None = None
 
     def refusal(self, record: KafkaRecord, now_ms: float) -> str:
         """Why the topic refuses a record, and with it its batch; empty if it does not.
@@ -281,7 +285,11 @@ class Admin(Protocol):
         """The cluster's own name for itself, the same on every broker."""
 
     def topics(self, topics: Sequence[str]) -> dict[str, TopicInfo]:
-        """The existing ones of a list of topics, or all that match one `^regex`."""
+        """The existing ones of a list of topics, or all that match one `^regex`.
+
+        Raises:
+          PreflightError: this user may not know of a topic of the list, too.
+        """
 
     def topic_ids(self, names: Sequence[str]) -> dict[str, str]:
         """The cluster's own ids of those topics that exist: a topic that is deleted and made again
@@ -315,6 +323,9 @@ class Admin(Protocol):
         self, group_id: str, offsets: Offsets, metadata: Mapping[Partition, str] = {}
     ) -> None:
         """Sets offsets of a group without members, each with a text that is kept beside it."""
+
+    def may_join(self, group_id: str) -> bool:
+        """Whether this user may join a group and commit for it; the group does not notice."""
 
     def group_members(self, group_id: str) -> list[str]:
         """Client ids and hosts of the group's present members; empty for an unknown group."""

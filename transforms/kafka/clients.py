@@ -7,7 +7,6 @@ needs one of them only.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
 from typing import Literal
 
 from transforms.errors import UsageError
@@ -28,9 +27,12 @@ def has_librdkafka() -> bool:
 
 
 def choose_client(
-    requested: Literal["auto", "librdkafka", "kafka-python"], properties: Mapping[str, str]
+    requested: Literal["auto", "librdkafka", "kafka-python"], mechanism: str
 ) -> tuple[ClientName, str]:
     """Which client carries the data, and why, in a few words for the log.
+
+    Args:
+      mechanism: `sasl.mechanism`, empty without a log-in.
 
     Raises:
       UsageError: librdkafka was asked for by name, and cannot be used.
@@ -38,7 +40,7 @@ def choose_client(
     if requested == "kafka-python":
         return "kafka-python", "asked for"
     obstacle = None
-    if properties.get("sasl.mechanism", "").strip().upper() == "GSSAPI":
+    if mechanism == "GSSAPI":
         obstacle = "confluent-kafka's wheels come without Kerberos (GSSAPI)"
     elif not has_librdkafka():
         obstacle = "confluent-kafka is not installed"

@@ -1,345 +1,319 @@
-"""Kafka client properties by their standard (Java) names, and what each client calls them.
+"""Kafka client properties: reading them from files and flags, checking them, handing them on.
 
-One table, `PROPERTIES`, says for every property that a user may set who reads it and under which
-name; a second one, `OWNED`, names those that the bridge sets by itself, with the flag to use
-instead or the reason. Whatever stands in neither is a misspelling, and refused.
+`read` makes one mapping of all files and flags; it is what travels to workers, with secrets by
+reference (`transforms.secrets`). `opened` gives what one client reads of it: of that,
+`transforms.kafka.login` makes sense of the log-in, and `for_librdkafka` and `for_kafka_python`
+translate the rest.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from transforms import secrets
 from transforms.errors import UsageError
-
-Role = Literal["consumer", "producer", "admin"]
-EVERY: tuple[Role, ...] = ("consumer", "producer", "admin")
-CONSUMER: tuple[Role, ...] = ("consumer",)
-PRODUCER: tuple[Role, ...] = ("producer",)
-
-Converter = Callable[[str], Any]
-
-
-def _number(text: str) -> int:
-    """A whole number that is not negative."""
-    if not re.fullmatch(r"[0-9]+", text):
-        raise ValueError("expected a whole number")
-    return int(text)
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError("expected true or false")
-    return text.lower() == "true"
-
-
-def _one_of(*allowed: str) -> Converter:
-    """One of these words, in any case; written as it stands here."""
-
-    def convert(text: str) -> str:
-        for word in allowed:
-            if text.lower() == word.lower():
-                return word
-        raise ValueError(f"expected one of {', '.join(allowed)}")
-
-    return convert
-
-
-def _check_hostname(text: str) -> bool:
-    """`https` verifies the broker's name, an empty value (or `none`) does not."""
-    if text.lower() not in ("https", "none", ""):
-        raise ValueError("expected https, or nothing to switch it off")
-    return text.lower() == "https"
-
-
-def _compression(text: str) -> str | None:
-    word = str(_one_of("none", "gzip", "snappy", "lz4", "zstd")(text))
-    return None if word == "none" else word
-
-
-class Property(NamedTuple):
-    """One property that users may set.
-
-    Attributes:
-      name: the standard name.
-      roles: the clients that read it; the others never see it.
-      librdkafka: its name there.
-      kafka_python: its name there.
-      convert: its text to what kafka-python takes; raises ValueError on what makes no sense.
-      to_librdkafka: its text to what librdkafka takes.
-      secret: its value appears in no message and no log.
-    """
-
-    name: str
-    roles: tuple[Role, ...]
-    librdkafka: str
-    kafka_python: str
-    convert: Converter = str
-    to_librdkafka: Callable[[str], str] = str
-    secret: bool = False
-
-
-PROPERTIES: tuple[Property, ...] = (
-    Property("client.id", EVERY, "client.id", "client_id"),
-    Property(
-        "client.dns.lookup",
-        EVERY,
-        "client.dns.lookup",
-        "client_dns_lookup",
-        _one_of("use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"),
-    ),
-    Property(
-        "connections.max.idle.ms",
-        EVERY,
-        "connections.max.idle.ms",
-        "connections_max_idle_ms",
-        _number,
-    ),
-    Property(
-        "reconnect.backoff.ms", EVERY, "reconnect.backoff.ms", "reconnect_backoff_ms", _number
-    ),
-    Property(
-        "reconnect.backoff.max.ms",
-        EVERY,
-        "reconnect.backoff.max.ms",
-        "reconnect_backoff_max_ms",
-        _number,
-    ),
-    Property("retry.backoff.ms", EVERY, "retry.backoff.ms", "retry_backoff_ms", _number),
-    Property("request.timeout.ms", EVERY, "socket.timeout.ms", "request_timeout_ms", _number),
-    Property(
-        "receive.buffer.bytes",
-        EVERY,
-        "socket.receive.buffer.bytes",
-        "receive_buffer_bytes",
-        _number,
-    ),
-    Property("send.buffer.bytes", EVERY, "socket.send.buffer.bytes", "send_buffer_bytes", _number),
-    Property(
-        "security.protocol",
-        EVERY,
-        "security.protocol",
-        "security_protocol",
-        _one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
-    ),
-    Property(
-        "sasl.mechanism",
-        EVERY,
-        "sasl.mechanism",
-        "sasl_mechanism",
-        _one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"),
-        str.upper,
-    ),
-    Property("sasl.username", EVERY, "sasl.username", "sasl_plain_username"),
-    Property("sasl.password", EVERY, "sasl.password", "sasl_plain_password", secret=True),
-    Property(
-        "sasl.kerberos.service.name",
-        EVERY,
-        "sasl.kerberos.service.name",
-        "sasl_kerberos_service_name",
-    ),
-    Property("ssl.ca.location", EVERY, "ssl.ca.location", "ssl_cafile"),
-    Property("ssl.certificate.location", EVERY, "ssl.certificate.location", "ssl_certfile"),
-    Property("ssl.key.location", EVERY, "ssl.key.location", "ssl_keyfile"),
-    Property("ssl.key.password", EVERY, "ssl.key.password", "ssl_password", secret=True),
-    Property("ssl.crl.location", EVERY, "ssl.crl.location", "ssl_crlfile"),
-    Property(
-        "ssl.endpoint.identification.algorithm",
-        EVERY,
-        "ssl.endpoint.identification.algorithm",
-        "ssl_check_hostname",
-        _check_hostname,
-        lambda text: text.lower() or "none",
-    ),
-    Property("client.rack", CONSUMER, "client.rack", "client_rack"),
-    Property("fetch.min.bytes", CONSUMER, "fetch.min.bytes", "fetch_min_bytes", _number),
-    Property("fetch.max.wait.ms", CONSUMER, "fetch.wait.max.ms", "fetch_max_wait_ms", _number),
-    Property(
-        "isolation.level",
-        CONSUMER,
-        "isolation.level",
-        "isolation_level",
-        _one_of("read_committed", "read_uncommitted"),
-        str.lower,
-    ),
-    Property("check.crcs", CONSUMER, "check.crcs", "check_crcs", _boolean, str.lower),
-    Property("session.timeout.ms", CONSUMER, "session.timeout.ms", "session_timeout_ms", _number),
-    Property(
-        "heartbeat.interval.ms",
-        CONSUMER,
-        "heartbeat.interval.ms",
-        "heartbeat_interval_ms",
-        _number,
-    ),
-    Property(
-        "compression.type",
-        PRODUCER,
-        "compression.type",
-        "compression_type",
-        _compression,
-        str.lower,
-    ),
-    Property("batch.size", PRODUCER, "batch.size", "batch_size", _number),
+from transforms.kafka import jaas
+from transforms.kafka.properties_file import parse_properties
+from transforms.kafka.property_table import (
+    ALIASES,
+    BY_NAME,
+    LOGIN,
+    OWNED,
+    REFUSED,
+    Property,
+    Role,
+    is_meaningless,
 )
 
-_BY_NAME = {entry.name: entry for entry in PROPERTIES}
+PREFIXES = ("consumer.", "producer.", "admin.")
+"""Of properties that are for clients in this role alone, as Kafka Connect's workers have them."""
 
-OWNED: Mapping[str, str] = {
-    "acks": "the bridge always waits for all replicas",
-    "allow.auto.create.topics": "use --create_topics",
-    "auto.commit.interval.ms": "use --commit_interval_s",
-    "auto.offset.reset": "use --start",
-    "bootstrap.servers": "use --bootstrap_servers",
-    "buffer.memory": "use --max_in_flight_bytes",
-    "delivery.timeout.ms": "use --delivery_timeout_s",
-    "enable.auto.commit": "offsets are committed once the other side has confirmed the write",
-    "enable.idempotence": "the bridge always writes idempotently",
-    "fetch.max.bytes": "use --max_in_flight_bytes",
-    "group.id": "use --group_id",
-    "group.instance.id": "use --instance_id",
-    "group.protocol": "both clients share a group by the classic protocol",
-    "group.remote.assignor": "both clients share a group by the classic protocol",
-    "interceptor.classes": "a Python client runs no Java classes",
-    "key.deserializer": "keys are never decoded",
-    "key.serializer": "keys are never encoded",
-    "linger.ms": "use --linger_ms",
-    "max.in.flight.requests.per.connection": "idempotent writes set it",
-    "max.partition.fetch.bytes": "use --max_in_flight_bytes",
-    "max.poll.interval.ms": "it follows --delivery_timeout_s and --commit_interval_s",
-    "max.poll.records": "the bridge sets it per poll",
-    "max.request.size": "it follows the destination topic's max.message.bytes",
-    "metadata.max.age.ms": "use --metadata_interval_s",
-    "partition.assignment.strategy": "both clients share a group by the roundrobin assignor",
-    "partitioner": "keys are placed as Java's client does; use --partition",
-    "partitioner.class": "keys are placed as Java's client does; use --partition",
-    "retries": "use --delivery_timeout_s",
-    "transactional.id": "the bridge writes at least once, without transactions",
-    "value.deserializer": "values are never decoded",
-    "value.serializer": "values are never encoded",
-}
-"""Properties that the bridge sets by itself: the flag to use instead, or the reason."""
+_FLAGS = ("bootstrap.servers", "group.id", "auto.offset.reset")
+"""Properties that are flags of the bridge."""
+
+_KNOWN = (*BY_NAME, *LOGIN, *OWNED, *REFUSED, *_FLAGS)
 
 
-# -- reading ---------------------------------------------------------------------------------------
+class Found(NamedTuple):
+    """What files and flags say.
 
-_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
-
-
-def parse_properties_file(path: str) -> dict[str, str]:
-    """Reads a Java `.properties` file: comments, continuation lines, escapes; UTF-8.
-
-    Raises:
-      UsageError: the file cannot be read, or an escape in it is broken (named by its line).
-    Source: https://docs.oracle.com/javase/8/docs/api/java/util/Properties.html#load-java.io.Reader-
+    Attributes:
+      properties: those for the clients, some with a role's prefix; secrets by reference.
+      flags: values of properties that are flags of the bridge, by name, some with a prefix.
+      notes: a line each about what is left out.
     """
+
+    properties: dict[str, str]
+    flags: dict[str, str]
+    notes: list[str]
+
+
+def read(files: Sequence[str], flags: Mapping[str, str] = {}) -> Found:
+    """Reads files of properties (or JAAS) in their order, then the flags, which win.
+
+    Args:
+      files: paths of `.properties` files, or of JAAS files with a section `KafkaClient`.
+      flags: the properties of `--kafka_config`.
+    Raises:
+      UsageError: a file cannot be read; or a property is unknown (named, with the closest known
+        one), refused (with the reason), or has a value that makes no sense. Shows no secret.
+    """
+    found = Found({}, {}, [])
+    for path in files:
+        _take(found, f"read --kafka_properties {path}", _of_file(path), in_file=True)
+    own = _normal("read --kafka_config", flags)
+    for name in own:  # a flag wins over what a file says for one role alone
+        for prefix in PREFIXES:
+            found.properties.pop(prefix + name, None)
+            found.flags.pop(prefix + name, None)
+    _take(found, "read --kafka_config", own, in_file=False)
+    return found
+
+
+def _of_file(path: str) -> dict[str, str]:
+    where = f"read --kafka_properties {path}"
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"{where}: {reason}; name a readable .properties or JAAS file") from error
+    try:
+        if jaas.is_jaas_file(text):
+            return _with_mechanism({}, jaas.understand_file(text))
+        properties = parse_properties(text)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from None
+    if "connector.class" in properties:
         raise UsageError(
-            f"read --kafka_properties {path}: {reason}; name a readable .properties file"
-        ) from error
-    properties: dict[str, str] = {}
-    for number, line in _logical_lines(text):
-        key, value = _split(line)
+            f"{where}: it configures a connector; `python -m pipelines.migrate {path}` turns it "
+            "into a command"
+        )
+    return _normal(where, properties)
+
+
+# -- one form --------------------------------------------------------------------------------------
+
+
+def _normal(where: str, properties: Mapping[str, str]) -> dict[str, str]:
+    """The same properties by their standard names, JAAS taken apart, role by role."""
+    scopes: dict[str, dict[str, str]] = {}
+    for given, value in properties.items():
+        prefix, name = _without_prefix(given.strip())
+        scope = scopes.setdefault(prefix, {})
+        scope[ALIASES.get(name, name)] = _from_provider(value.strip())
+    normal: dict[str, str] = {}
+    for prefix, scope in scopes.items():
         try:
-            properties[_unescape(key)] = _unescape(value)
+            scope = taken_apart(scope)
         except ValueError as error:
-            raise UsageError(
-                f"read --kafka_properties {path}: line {number}: {error}; write a backslash twice"
-            ) from None
-    return properties
+            raise UsageError(f"{where}: '{prefix}sasl.jaas.config': {error}") from None
+        normal |= {prefix + name: value for name, value in scope.items()}
+    return normal
 
 
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with their continuations joined, without blanks and comments; numbers begin at 1."""
-    lines = iter(enumerate(re.split(r"\r\n|\n|\r", text), start=1))
-    for number, line in lines:
-        logical = line.lstrip(" \t\f")
-        if not logical or logical[0] in "#!":
-            continue
-        while _ends_with_backslash(logical):
-            _, following = next(lines, (0, ""))
-            logical = logical[:-1] + following.lstrip(" \t\f")
-        yield number, logical
+def taken_apart(properties: Mapping[str, str]) -> dict[str, str]:
+    """The same with what `sasl.jaas.config` says, unless that is a reference still.
+
+    Raises:
+      ValueError: it is not understood, or is not for this mechanism.
+    """
+    text = properties.get("sasl.jaas.config")
+    if text is None or secrets.is_reference(text):
+        return dict(properties)
+    rest = {name: value for name, value in properties.items() if name != "sasl.jaas.config"}
+    return _with_mechanism(rest, jaas.understand(text))
 
 
-def _ends_with_backslash(line: str) -> bool:
-    return (len(line) - len(line.rstrip("\\"))) % 2 == 1
+def _with_mechanism(properties: Mapping[str, str], understood: jaas.Understood) -> dict[str, str]:
+    mechanism = properties.get("sasl.mechanism", understood.mechanisms[0])
+    if not secrets.is_reference(mechanism) and mechanism.upper() not in understood.mechanisms:
+        raise ValueError(
+            f"its login module is for {' or '.join(understood.mechanisms)}, and sasl.mechanism is "
+            f"{mechanism}"
+        )
+    return {"sasl.mechanism": mechanism, **understood.properties, **properties}
 
 
-def _split(line: str) -> tuple[str, str]:
-    """The key ends at the first `=`, `:` or blank that no backslash precedes."""
-    match = re.match(r"((?:\\.|[^\\=: \t\f])*)[ \t\f]*[=:]?[ \t\f]*(.*)", line, re.DOTALL)
-    assert match is not None
-    return match[1], match[2]
+def _without_prefix(name: str) -> tuple[str, str]:
+    """The role's prefix, and the rest; `consumer.override.` is how a connector writes it."""
+    for prefix in PREFIXES:
+        if name.startswith(prefix):
+            return prefix, name.removeprefix(prefix).removeprefix("override.")
+    return "", name
 
 
-def _unescape(text: str) -> str:
-    def replace(match: re.Match[str]) -> str:
-        if match[1] is not None:
-            return chr(int(match[1], 16))
-        if match[2] == "u":
-            raise ValueError("\\u needs four hexadecimal digits")
-        return _ESCAPES.get(match[2], match[2])
-
-    return re.sub(r"\\(?:u([0-9a-fA-F]{4})|(.))", replace, text, flags=re.DOTALL)
+def _from_provider(value: str) -> str:
+    """`${env:NAME}`, Kafka's own way to name a variable, as a reference."""
+    match = re.fullmatch(r"\$\{(env:[^:}]+)\}", value)
+    return match[1] if match else value
 
 
 # -- checking --------------------------------------------------------------------------------------
 
 
-def validate(properties: Mapping[str, str]) -> dict[str, str]:
-    """Checks names and values; returns a copy with the blanks around both cut off.
+def _take(found: Found, where: str, properties: Mapping[str, str], in_file: bool) -> None:
+    """Sorts properties into what is found.
 
     Raises:
-      UsageError: names every property that is unknown (with the closest known one), that the bridge
-        sets by itself (with the flag to use), or whose value makes no sense.
+      UsageError: names all that cannot be used.
     """
-    checked = {name.strip(): str(value).strip() for name, value in properties.items()}
-    complaints = [
-        complaint for name, value in checked.items() if (complaint := _complaint(name, value))
-    ]
+    complaints: list[str] = []
+    meaningless: list[str] = []
+    owned: list[str] = []
+    for full, value in properties.items():
+        _, name = _without_prefix(full)
+        refusal = REFUSED.get(name)
+        if name in _FLAGS and in_file:
+            found.flags[full] = value
+        elif name in OWNED and in_file:
+            owned.append(f"{full} ({OWNED[name]})")
+        elif is_meaningless(name):
+            meaningless.append(full)
+        elif refusal is not None and value.lower() in {each.lower() for each in refusal.unless}:
+            pass
+        elif complaint := _complaint(full, name, value, in_file):
+            complaints.append(complaint)
+        else:
+            found.properties[full] = _kept(name, value)
     if complaints:
-        raise UsageError("read --kafka_config: " + "; ".join(complaints))
-    return checked
+        raise UsageError(f"{where}: " + "; ".join(complaints))
+    if owned:
+        found.notes.append(f"{where}: left out, since the bridge sets them: {', '.join(owned)}")
+    if meaningless:
+        found.notes.append(
+            f"{where}: left out, since only Java programs read them: {', '.join(meaningless)}"
+        )
 
 
-def _complaint(name: str, value: str) -> str | None:
-    if name in OWNED:
-        return f"'{name}' cannot be set: {OWNED[name]}"
-    entry = _BY_NAME.get(name)
-    if entry is None:
-        standard = {row.librdkafka: row.name for row in PROPERTIES}.get(name)
-        close = [standard] if standard else difflib.get_close_matches(name, [*_BY_NAME, *OWNED], 1)
-        return f"unknown property '{name}'" + (f", did you mean '{close[0]}'?" if close else "")
+_DIRECT = {
+    "bootstrap.servers": "use --bootstrap_servers",
+    "group.id": "use --group_id",
+    "auto.offset.reset": "use --start",
+}
+
+
+def _complaint(full: str, name: str, value: str, in_file: bool) -> str | None:
+    reason = OWNED.get(name) or (_DIRECT.get(name) if not in_file else None)
+    if name in REFUSED:
+        reason = REFUSED[name].reason
+    if reason:
+        return f"'{full}' cannot be {_shown(name, value)}: {reason}"
+    if name in BY_NAME:
+        convert, secret = BY_NAME[name].convert, False
+    elif name in LOGIN:
+        convert, secret = LOGIN[name].convert, LOGIN[name].secret
+    else:
+        return _unknown(full, name)
     try:
-        entry.convert(value)
+        if secrets.is_reference(value):
+            secrets.check(value)
+        elif secret and not in_file:
+            return (
+                f"'{full}' would stand in the list of processes; give a reference such as "
+                "env:NAME or file:PATH, or put it into a file for --kafka_properties"
+            )
+        elif "${" in value and value.endswith("}"):
+            return f"'{full}': config providers are Java's; use env:NAME or file:PATH"
+        else:
+            convert(value)
     except ValueError as error:
-        return f"'{name}': {error}" + ("" if entry.secret else f", got '{value}'")
+        return f"'{full}': {error}" + ("" if secret else f", got '{value}'")
     return None
 
 
-# -- translating -----------------------------------------------------------------------------------
+def _shown(name: str, value: str) -> str:
+    return f"'{value}'" if name in REFUSED and value else "set"
 
 
-def for_librdkafka(properties: Mapping[str, str], role: Role) -> dict[str, Any]:
-    """The properties that this role reads, as librdkafka names and spells them."""
-    return {
-        entry.librdkafka: entry.to_librdkafka(value) for entry, value in _rows(properties, role)
-    }
+def _unknown(full: str, name: str) -> str:
+    standard = {row.librdkafka: row.name for row in BY_NAME.values()}.get(name)
+    close = [standard] if standard else difflib.get_close_matches(name, _KNOWN, 1)
+    return f"unknown property '{full}'" + (f", did you mean '{close[0]}'?" if close else "")
 
 
-def for_kafka_python(properties: Mapping[str, str], role: Role) -> dict[str, Any]:
-    """The properties that this role reads, as keyword arguments of kafka-python's classes."""
-    return {entry.kafka_python: entry.convert(value) for entry, value in _rows(properties, role)}
+def _kept(name: str, value: str) -> str:
+    """A secret becomes a name for it that only this process understands."""
+    if name in LOGIN and LOGIN[name].secret and not secrets.is_reference(value):
+        return secrets.hold(value)
+    return value
 
 
-def _rows(properties: Mapping[str, str], role: Role) -> Iterator[tuple[Property, str]]:
-    for name, value in validate(properties).items():
-        entry = _BY_NAME[name]
-        if role in entry.roles:
+# -- handing on ------------------------------------------------------------------------------------
+
+
+def of_flag(found: Found, name: str, role: Role) -> str | None:
+    """The value of a property that is a flag of the bridge, for a client in a role."""
+    return found.flags.get(f"{role}.{name}", found.flags.get(name))
+
+
+def in_role(properties: Mapping[str, str], role: Role) -> dict[str, str]:
+    """What one client reads: its own, then what is for all, then what others alone were told."""
+    scopes: dict[str, dict[str, str]] = {prefix: {} for prefix in ("", *PREFIXES)}
+    for full, value in properties.items():
+        prefix, name = _without_prefix(full)
+        scopes[prefix][name] = value
+    others = {name: value for p in PREFIXES for name, value in scopes[p].items() if name in LOGIN}
+    return others | scopes[""] | scopes[f"{role}."]
+
+
+def literal_secrets(properties: Mapping[str, str]) -> list[str]:
+    """The names of properties whose secrets only this process knows."""
+    return [name for name, value in properties.items() if secrets.is_held(value)]
+
+
+def opened(properties: Mapping[str, str], role: Role) -> dict[str, str]:
+    """What one client reads, with references replaced by the values that they name; those that
+    stand for a file stay.
+
+    Raises:
+      UsageError: a value cannot be had, or makes no sense.
+    """
+    plain = _resolved(in_role(properties, role))
+    try:
+        return _resolved(taken_apart(plain))
+    except ValueError as error:
+        raise UsageError(f"use 'sasl.jaas.config': {error}") from None
+
+
+def mechanism(properties: Mapping[str, str], role: Role) -> str:
+    """The mechanism with which one client logs in; empty where it does not."""
+    read = in_role(properties, role)
+    names: tuple[str, ...] = ("security.protocol", "sasl.mechanism")
+    plain = _resolved({name: read[name] for name in names if name in read})
+    if not plain.get("security.protocol", "").upper().startswith("SASL"):
+        return ""
+    return plain.get("sasl.mechanism", "GSSAPI").upper()
+
+
+def _resolved(properties: Mapping[str, str]) -> dict[str, str]:
+    plain = dict(properties)
+    for name, value in properties.items():
+        entry = LOGIN.get(name)
+        if secrets.is_reference(value) and not (entry and entry.file):
+            plain[name] = secrets.resolve(name, value)
+            try:
+                (entry or BY_NAME[name]).convert(plain[name])
+            except ValueError as error:
+                raise UsageError(f"use {secrets.shown(value)} as '{name}': {error}") from None
+    return plain
+
+
+def for_librdkafka(plain: Mapping[str, str], role: Role) -> dict[str, Any]:
+    """What this role reads, as librdkafka names and spells it; without the log-in."""
+    return {entry.librdkafka: entry.to_librdkafka(value) for entry, value in _rows(plain, role)}
+
+
+def for_kafka_python(plain: Mapping[str, str], role: Role) -> dict[str, Any]:
+    """What this role reads, as keyword arguments of kafka-python's classes; without the log-in."""
+    return {entry.kafka_python: entry.convert(value) for entry, value in _rows(plain, role)}
+
+
+def _rows(plain: Mapping[str, str], role: Role) -> Iterator[tuple[Property, str]]:
+    for name, value in plain.items():
+        entry = BY_NAME.get(name)
+        if entry is not None and role in entry.roles:
             yield entry, value

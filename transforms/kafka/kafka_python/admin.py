@@ -15,6 +15,7 @@ from kafka import (
     errors,
 )
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.protocol.consumer import HeartbeatRequest
 
 from transforms.deadlines import within
 from transforms.errors import PreflightError
@@ -29,15 +30,24 @@ from transforms.kafka.kafka_python.common import (
     reason,
     timeout_ms,
 )
+from transforms.limits import PUBSUB_MAX_MESSAGE_BYTES
 
 _Answer = TypeVar("_Answer")
 
 _MAX_MESSAGE_BYTES = "max.message.bytes"
 _CLEANUP_POLICY = "cleanup.policy"
 _TIMESTAMP_TYPE = "message.timestamp.type"
+_NO_MEMBER = "not-a-member"
 _MAX_AHEAD_MS = "message.timestamp.after.max.ms"
 _NO_IDS = (None, str(uuid.UUID(int=0)))
 """What older brokers answer, and what a broker that refuses to describe a topic does."""
+_NO_SUCH_TOPIC = (
+    errors.UnknownTopicOrPartitionError.errno,
+    errors.InvalidTopicError.errno,
+)
+_UNKNOWN_MAX_BYTES = 2 * PUBSUB_MAX_MESSAGE_BYTES
+"""Of a topic whose settings this user may not read: whatever comes from Pub/Sub is sent, and the
+broker decides."""
 _TOPIC_SETTINGS = [_MAX_MESSAGE_BYTES, _CLEANUP_POLICY, _TIMESTAMP_TYPE, _MAX_AHEAD_MS]
 
 
@@ -61,13 +71,25 @@ class KafkaPythonAdmin:
     def _ask(self, what: str, call: Callable[[], _Answer]) -> _Answer:
         try:
             return within(self._timeout_s, call)
+        except errors.AuthorizationError as error:
+            raise PreflightError(f"{what} on {self._servers}: {_may_not(error)}") from error
         except (errors.KafkaError, TimeoutError, ValueError) as error:
             raise PreflightError(f"{what} on {self._servers}: {reason(error)}") from error
 
     def _describe(self, topics: Sequence[str]) -> list[dict[str, Any]]:
         """What the cluster says of the existing ones of these topics."""
-        known = self._ask("list topics", self._admin.describe_topics)
-        found = {topic["name"]: topic for topic in known}
+        listed = None if topics and topics[0].startswith("^") else list(topics)
+        known = self._ask("list topics", lambda: self._admin.describe_topics(listed))
+        found = {}
+        for topic in known:
+            code = topic["error_code"]
+            if code == errors.TopicAuthorizationFailedError.errno:
+                raise PreflightError(
+                    f"describe topic {topic['name']} on {self._servers}: there is none, or this "
+                    "user may not see it; create it, or allow Describe with an ACL"
+                )
+            if code not in _NO_SUCH_TOPIC:
+                found[topic["name"]] = topic
         internal = {name for name, topic in found.items() if topic["is_internal"]}
         return [found[name] for name in select_topics(topics, found, internal)]
 
@@ -88,6 +110,7 @@ class KafkaPythonAdmin:
                 topic["name"],
                 len(topic["partitions"]),
                 {name: found["value"] for name, found in configs[topic["name"]].items()},
+                _operations(topic),
             )
             for topic in described
         }
@@ -180,6 +203,22 @@ class KafkaPythonAdmin:
                 f"{what}, {part.topic}/{part.partition}: {reason(refusal)}{hint}"
             ) from refusal
 
+    def may_join(self, group_id: str) -> bool:
+        """Of a group that does not exist yet, brokers do not tell what is allowed; the heartbeat of
+        somebody who is no member, which takes the same permission, is refused in either way."""
+        manager = self._admin._manager
+        beat = HeartbeatRequest(
+            group_id=group_id, generation_id=-1, member_id=_NO_MEMBER, group_instance_id=None
+        )
+
+        def ask() -> int:
+            [coordinator] = manager.run(self._admin._find_coordinator_ids, [group_id]).values()
+            code: int = manager.run(manager.send, beat, coordinator).error_code
+            return code
+
+        code = self._ask(f"ask for group {group_id}", ask)
+        return bool(code != errors.GroupAuthorizationFailedError.errno)
+
     def group_members(self, group_id: str) -> list[str]:
         answer = self._ask(
             f"describe group {group_id}", lambda: self._admin.describe_groups([group_id])
@@ -194,8 +233,25 @@ class KafkaPythonAdmin:
             within(CLOSE_TIMEOUT_S, self._admin.close)
 
 
-def _topic_info(name: str, partitions: int, settings: Mapping[str, str]) -> TopicInfo:
+def _may_not(error: errors.AuthorizationError) -> str:
+    kind = type(error).__name__.removesuffix("AuthorizationFailedError").lower()
+    return f"this user may not; allow it with an ACL on the {kind}"
+
+
+def _operations(described: Mapping[str, Any]) -> frozenset[str] | None:
+    """What may be done with a topic; brokers before 2.3 do not say."""
+    operations = described.get("authorized_operations")
+    return frozenset(operations) if operations else None
+
+
+def _topic_info(
+    name: str, partitions: int, settings: Mapping[str, str], operations: frozenset[str] | None
+) -> TopicInfo:
     """Brokers before 3.6 limit no timestamp unless asked to, and do not know the setting."""
+    if _MAX_MESSAGE_BYTES not in settings:
+        return TopicInfo(
+            name, partitions, _UNKNOWN_MAX_BYTES, described=False, operations=operations
+        )
     ahead_ms = int(settings.get(_MAX_AHEAD_MS, 2**63 - 1))
     by_broker = settings[_TIMESTAMP_TYPE] == "LogAppendTime"
     return TopicInfo(
@@ -204,4 +260,5 @@ def _topic_info(name: str, partitions: int, settings: Mapping[str, str]) -> Topi
         int(settings[_MAX_MESSAGE_BYTES]),
         "compact" in settings[_CLEANUP_POLICY],
         None if by_broker else ahead_ms,
+        operations=operations,
     )

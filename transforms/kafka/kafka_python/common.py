@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import re
 import threading
@@ -18,7 +17,10 @@ from transforms.errors import BridgeError, SourceError, UnavailableError, UsageE
 from transforms.kafka import config as properties
 from transforms.kafka.client import KafkaConfig, Offsets, Partition
 from transforms.kafka.client_rules import Repeats
-from transforms.kafka.kafka_python.bounded_reads import bound_reads
+from transforms.kafka.kafka_python import login
+from transforms.kafka.kafka_python.reads import mend_reads
+from transforms.kafka.login import login as login_of
+from transforms.kafka.property_table import Role
 
 _Client = TypeVar("_Client")
 
@@ -40,6 +42,7 @@ _NOT_LET_IN = (
     errors.SaslAuthenticationFailedError,
     errors.UnsupportedSaslMechanismError,
     errors.AuthorizationError,
+    UsageError,
 )
 """What explains more than the lost connections that come with it."""
 
@@ -88,18 +91,15 @@ def _quieten() -> None:
 
 
 _quieten()
-bound_reads()
+mend_reads()
 
 
-def connection(cluster: KafkaConfig, role: properties.Role, timeout_s: float) -> dict[str, Any]:
+def connection(cluster: KafkaConfig, role: Role, timeout_s: float) -> dict[str, Any]:
     """The arguments of every kafka-python client: where to connect, how, and for how long."""
-    settings = properties.for_kafka_python(cluster.properties, role)
-    if settings.get("sasl_mechanism") == "GSSAPI" and not importlib.util.find_spec("gssapi"):
-        raise UsageError(
-            "use sasl.mechanism=GSSAPI: the package gssapi is not installed; pip install gssapi"
-        )
+    plain = properties.opened(cluster.properties, role)
     return {
-        **settings,
+        **properties.for_kafka_python(plain, role),
+        **login.settings(login_of(plain)),
         "bootstrap_servers": [server.strip() for server in cluster.bootstrap_servers.split(",")],
         "bootstrap_timeout_ms": timeout_ms(timeout_s),
     }
@@ -130,8 +130,15 @@ def connect(
             f"{settings['bootstrap_timeout_ms'] / 1000:g} s{cause}; check --bootstrap_servers, and "
             "--kafka_config if the brokers want TLS or a log-in"
         ) from error
+    except errors.SaslAuthenticationFailedError as error:
+        raise failure(f"log in to {servers}: {reason(error)}; {_CREDENTIALS}") from error
     except (errors.KafkaError, OSError, ValueError, RuntimeError) as error:
         raise failure(f"connect {servers}: {reason(error)}; check --kafka_config") from error
+
+
+_CREDENTIALS = (
+    "check the user and the password (sasl.username, sasl.password), or what takes their place"
+)
 
 
 def _make(client: Callable[..., _Client], settings: dict[str, Any], first: _FirstCause) -> _Client:
@@ -165,10 +172,12 @@ def _make(client: Callable[..., _Client], settings: dict[str, Any], first: _Firs
 def reason(error: BaseException) -> str:
     """One line: the broker's or the library's own words, without the dump of request and answer."""
     text = " ".join((str(error) or type(error).__name__).split())
+    text = _CLASS_NAMES.sub("", text)
     said = _BROKER_SAID.search(text)
     return said["words"].rstrip(".") if said else text[:300]
 
 
+_CLASS_NAMES = re.compile(r"^\[Error [0-9]+\] (\w+Error: )+(?=\S)")
 _BROKER_SAID = re.compile(r"""failed with response .*?error_message=(['"])(?P<words>.+?)\1, """)
 
 

@@ -12,14 +12,19 @@ from transforms.kafka.client_rules import (
     SESSION_TIMEOUT_MS,
     fetch_limits,
 )
+from transforms.kafka.librdkafka import login
+from transforms.kafka.login import login as login_of
+from transforms.kafka.property_table import Role
 
 _UNKNOWN_TOPIC_MS = 10_000
 """A topic that the brokers have not heard of for so long does not exist."""
 
 
-def _connection(cluster: KafkaConfig, role: properties.Role) -> dict[str, Any]:
+def _connection(cluster: KafkaConfig, role: Role) -> dict[str, Any]:
+    plain = properties.opened(cluster.properties, role)
     return {
-        **properties.for_librdkafka(cluster.properties, role),
+        **properties.for_librdkafka(plain, role),
+        **login.settings(login_of(plain)),
         "bootstrap.servers": cluster.bootstrap_servers,
         "log.connection.close": False,
         "allow.auto.create.topics": False,

@@ -1,0 +1,93 @@
+"""Tokens for OAUTHBEARER, from a real endpoint on this machine."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from certificates import Certificates
+from token_endpoint import TokenEndpoint
+
+from transforms.errors import UnavailableError, UsageError
+from transforms.kafka.login import oauth
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def endpoint(certificates):
+    with TokenEndpoint({"alice": "hunter2", "bob": "b"}, certificates.server) as running:
+        yield running
+
+
+def client(url, client_id="alice", secret="hunter2", ca=None):
+    return oauth.Tokens(url, client_id, secret, "kafka", ca)
+
+
+def test_a_token_is_used_until_most_of_its_life_is_over(endpoint, monkeypatch):
+    before, tokens = endpoint.count("alice"), client(endpoint.url)
+    first = tokens.token()
+    assert first.ends_at_s > time.time()
+    assert tokens.token() is first
+    assert endpoint.count("alice") == before + 1
+    life_s = first.ends_at_s - time.time()
+    monkeypatch.setattr(oauth.time, "time", lambda now=time.time: now() + 0.85 * life_s)
+    assert tokens.token() is not first
+    assert endpoint.count("alice") == before + 2
+
+
+def test_the_same_properties_share_their_tokens(endpoint):
+    properties = {
+        "sasl.oauthbearer.token.endpoint.url": endpoint.url,
+        "sasl.oauthbearer.client.id": "bob",
+        "sasl.oauthbearer.client.secret": "b",
+        "sasl.oauthbearer.extensions": "logicalCluster=1, pool = 2",
+    }
+    tokens = oauth.tokens(properties)
+    assert oauth.tokens(dict(properties)) is tokens
+    assert tokens.extensions == {"logicalCluster": "1", "pool": "2"}
+    del properties["sasl.oauthbearer.client.secret"]
+    with pytest.raises(UsageError, match=r"OAUTHBEARER: sasl.oauthbearer.client.secret missing"):
+        oauth.tokens(properties)
+
+
+def test_a_wrong_secret_is_named_and_not_shown(endpoint):
+    with pytest.raises(UsageError, match=r"answers 401 invalid_client.*client.secret") as caught:
+        client(endpoint.url, secret="not-hunter2").token()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_endpoint_that_stumbles_is_asked_again_and_one_that_is_away_is_named(endpoint):
+    with pytest.raises(UnavailableError, match=r"/token: no answer \(.*Connection refused"):
+        client("http://127.0.0.1:1/token").token()
+    endpoint.fail(30)
+    try:
+        with pytest.raises(UnavailableError, match=r"it answers 503"):
+            client(endpoint.url).token()
+    finally:
+        endpoint.fail(0)
+    assert client(endpoint.url).token()
+
+
+def test_an_endpoint_that_hangs_is_given_up(endpoint, monkeypatch):
+    monkeypatch.setattr(oauth, "_TIMEOUT_S", 0.2)
+    endpoint.hang()
+    try:
+        with pytest.raises(UnavailableError, match="no answer"):
+            client(endpoint.url).token()
+    finally:
+        endpoint.resume()
+
+
+def test_what_is_no_token_endpoint_is_said(endpoint):
+    with pytest.raises(UsageError, match=r"answers 404"):
+        client(endpoint.url.replace("/token", "/nothing")).token()
+
+
+def test_the_endpoints_certificate_is_verified(endpoint, certificates):
+    with pytest.raises(UsageError, match=r"not trusted .*name its CA with https.ca.location"):
+        client(endpoint.https_url).token()
+    assert client(endpoint.https_url, ca=str(certificates.ca)).token()

@@ -1,0 +1,192 @@
+"""Tokens for OAUTHBEARER: OAuth 2.0 client credentials, from a token endpoint."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from transforms import secrets
+from transforms.errors import UnavailableError, UsageError
+from transforms.kafka.login import files
+
+_TIMEOUT_S = 2.0
+_RETRIES = Retry(
+    total=1,
+    backoff_factor=0.2,
+    status_forcelist=(429, 502, 503, 504),
+    allowed_methods=None,
+    raise_on_status=False,
+)
+_FRESH_FOR = 0.8
+"""A token is used for this part of its life, as Java's client has it."""
+
+
+class Token(NamedTuple):
+    """A token, and when it ends, in seconds since the epoch."""
+
+    text: str
+    ends_at_s: float
+
+    def __repr__(self) -> str:
+        return f"Token(ends_at_s={self.ends_at_s:.0f})"
+
+
+class Tokens:
+    """Gets tokens with a client's id and secret, and gives the same one while it is fresh.
+
+    Safe to use from several threads.
+
+    Args:
+      url: the token endpoint.
+      ca: PEM file of those whom the endpoint's certificate may be from; None for the system's.
+      extensions: what is sent to the broker beside the token (KIP-342).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        client_id: str,
+        client_secret: str,
+        scope: str = "",
+        ca: str | None = None,
+        extensions: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.extensions = dict(extensions)
+        self._url = url
+        self._credentials = (client_id.encode(), client_secret.encode())
+        self._scope = scope
+        self._session = requests.Session()
+        self._ca = ca or True
+        self._session.mount("http", HTTPAdapter(max_retries=_RETRIES))
+        self._lock = threading.Lock()
+        self._token: Token | None = None
+        self._fresh_until_s = 0.0
+
+    def token(self) -> Token:
+        """A token that is good for a while yet.
+
+        Raises:
+          UsageError: the endpoint refuses the client, or answers what is no token.
+          UnavailableError: it does not answer.
+        """
+        with self._lock:
+            if self._token is None or time.time() >= self._fresh_until_s:
+                asked_at_s = time.time()
+                self._token = self._ask()
+                life_s = self._token.ends_at_s - asked_at_s
+                self._fresh_until_s = asked_at_s + life_s * _FRESH_FOR
+            return self._token
+
+    def _ask(self) -> Token:
+        form = {
+            "grant_type": "client_credentials",
+            **({"scope": self._scope} if self._scope else {}),
+        }
+        try:
+            answer = self._session.post(
+                self._url,
+                data=form,
+                auth=self._credentials,
+                timeout=_TIMEOUT_S,
+                verify=self._ca,  # of a session it would lose to REQUESTS_CA_BUNDLE
+            )
+        except requests.exceptions.SSLError as error:
+            raise UsageError(
+                f"get a token from {self._url}: its certificate is not trusted "
+                f"({_cause(error)}); name its CA with https.ca.location"
+            ) from error
+        except requests.exceptions.RequestException as error:
+            raise UnavailableError(
+                f"get a token from {self._url}: no answer ({_cause(error)}); check "
+                "sasl.oauthbearer.token.endpoint.url"
+            ) from error
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise UnavailableError(f"get a token from {self._url}: it answers {_said(answer)}")
+        if not answer.ok:
+            raise UsageError(
+                f"get a token from {self._url}: it answers {_said(answer)}; check "
+                "sasl.oauthbearer.client.id, .client.secret and .scope"
+            )
+        return self._understood(answer)
+
+    def _understood(self, answer: requests.Response) -> Token:
+        try:
+            found = answer.json()
+            text = str(found["access_token"])
+            life_s = found.get("expires_in")
+            ends_at_s = time.time() + float(life_s) if life_s is not None else _ends_at_s(text)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(
+                f"get a token from {self._url}: what it answers is no token with its life; is it "
+                "a token endpoint?"
+            ) from None
+        return Token(text, ends_at_s)
+
+
+def tokens(plain: Mapping[str, str]) -> Tokens:
+    """What the properties of one role say about tokens; the same object for the same properties.
+
+    Raises:
+      UsageError: a property is missing.
+    """
+    names = {
+        "sasl.oauthbearer.token.endpoint.url": plain.get("sasl.oauthbearer.token.endpoint.url"),
+        "sasl.oauthbearer.client.id": plain.get("sasl.oauthbearer.client.id"),
+        "sasl.oauthbearer.client.secret": plain.get("sasl.oauthbearer.client.secret"),
+    }
+    missing = [name for name, value in names.items() if not value]
+    if missing:
+        raise UsageError(f"log in with sasl.mechanism=OAUTHBEARER: {', '.join(missing)} missing")
+    ca = plain.get("https.ca.location")
+    if ca and secrets.is_reference(ca):
+        ca = files.keep(secrets.resolve_bytes("https.ca.location", ca))
+    return _shared(
+        *(str(value) for value in names.values()),
+        plain.get("sasl.oauthbearer.scope", ""),
+        ca,
+        _pairs(plain.get("sasl.oauthbearer.extensions", "")),
+    )
+
+
+@lru_cache(maxsize=8)
+def _shared(*settings: Any) -> Tokens:
+    return Tokens(*settings)
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """`a=1,b=2` taken apart."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+
+def _ends_at_s(token: str) -> float:
+    """The claim `exp` of a JSON web token, which says itself how long it is good for."""
+    payload = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return float(claims["exp"])
+
+
+def _said(answer: requests.Response) -> str:
+    """The status, and the endpoint's own words for it; nothing that was sent."""
+    try:
+        found = answer.json()
+        words = [str(found[key]) for key in ("error", "error_description") if found.get(key)]
+    except (ValueError, TypeError, AttributeError):
+        words = []
+    return " ".join(f"{answer.status_code} {': '.join(words) or answer.reason}".split())[:300]
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, in one line, without the address that stands in front of it already."""
+    reason = getattr(error.args[0], "reason", error) if error.args else error
+    text = str(getattr(reason, "__cause__", None) or reason)
+    return " ".join(text.rpartition(": ")[2].split())[:200]

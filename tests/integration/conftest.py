@@ -61,3 +61,13 @@ def run_bridge(stack, tmp_path):
 def client(request) -> str:
     """Either Kafka client."""
     return f"--kafka_client={request.param}"
+
+
+@pytest.fixture(scope="session")
+def long_run(secure, stack, pubsub, tmp_path_factory):
+    """Bridges that run beside all the tests between the first and the last one that asks for it."""
+    from long_run import LongRun
+
+    running = LongRun(secure, pubsub, stack.env(), tmp_path_factory.mktemp("long-run"))
+    yield running
+    running.close()

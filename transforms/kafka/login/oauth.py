@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 from urllib3.util.retry import Retry
 
 from transforms import secrets
@@ -62,7 +63,7 @@ class Tokens:
     ) -> None:
         self.extensions = dict(extensions)
         self._url = url
-        self._credentials = (client_id.encode(), client_secret.encode())
+        self._credentials = HTTPBasicAuth(client_id.encode(), client_secret.encode())
         self._scope = scope
         self._session = requests.Session()
         self._ca = ca or True

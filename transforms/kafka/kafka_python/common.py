@@ -26,14 +26,15 @@ _Client = TypeVar("_Client")
 
 
 class _NoRepeats(logging.Filter):
-    """Says once in a while what kafka-python says at every attempt to reach a broker."""
+    """Says once in a while what kafka-python says at every attempt to reach a broker; and nothing
+    below a warning, where it tells every request, with the password in it."""
 
     def __init__(self) -> None:
         super().__init__()
         self._repeats = Repeats()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno < logging.WARNING or self._repeats.let_pass(record.getMessage())
+        return record.levelno >= logging.WARNING and self._repeats.let_pass(record.getMessage())
 
 
 _LOOK_S = 0.05

@@ -72,6 +72,22 @@ def test_an_endpoint_that_stumbles_is_asked_again_and_one_that_is_away_is_named(
     assert client(endpoint.url).token()
 
 
+def test_the_last_token_is_used_while_the_endpoint_is_away(endpoint, monkeypatch, caplog):
+    tokens = client(endpoint.url)
+    last = tokens.token()
+    life_s = last.ends_at_s - time.time()
+    endpoint.fail(30)
+    try:
+        monkeypatch.setattr(oauth.time, "time", lambda now=time.time: now() + 0.85 * life_s)
+        assert tokens.token() is last
+        assert "the last token is good until it ends" in caplog.text
+        monkeypatch.setattr(oauth.time, "time", lambda: last.ends_at_s - 1)
+        with pytest.raises(UnavailableError):
+            tokens.token()
+    finally:
+        endpoint.fail(0)
+
+
 def test_an_endpoint_that_hangs_is_given_up(endpoint, monkeypatch):
     monkeypatch.setattr(oauth, "_TIMEOUT_S", 0.2)
     endpoint.hang()

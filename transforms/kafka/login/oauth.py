@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from transforms import secrets
 from transforms.errors import UnavailableError, UsageError
 from transforms.kafka.login import files
 
+_log = logging.getLogger(__name__)
+
 _TIMEOUT_S = 2.0
 _RETRIES = Retry(
     total=1,
@@ -29,6 +32,9 @@ _RETRIES = Retry(
 )
 _FRESH_FOR = 0.8
 """A token is used for this part of its life, as Java's client has it."""
+
+
+_SPARE_S = 5.0
 
 
 class Token(NamedTuple):
@@ -73,19 +79,26 @@ class Tokens:
         self._fresh_until_s = 0.0
 
     def token(self) -> Token:
-        """A token that is good for a while yet.
+        """A token that is good for a while yet; while the endpoint is away, the last one to its end.
 
         Raises:
           UsageError: the endpoint refuses the client, or answers what is no token.
           UnavailableError: it does not answer.
         """
         with self._lock:
-            if self._token is None or time.time() >= self._fresh_until_s:
-                asked_at_s = time.time()
-                self._token = self._ask()
-                life_s = self._token.ends_at_s - asked_at_s
-                self._fresh_until_s = asked_at_s + life_s * _FRESH_FOR
-            return self._token
+            asked_at_s = time.time()
+            if self._token is not None and asked_at_s < self._fresh_until_s:
+                return self._token
+            try:
+                new = self._ask()
+            except UnavailableError as error:
+                if self._token is None or self._token.ends_at_s < asked_at_s + _SPARE_S:
+                    raise
+                _log.warning("%s; the last token is good until it ends", error)
+                return self._token
+            self._token = new
+            self._fresh_until_s = asked_at_s + (new.ends_at_s - asked_at_s) * _FRESH_FOR
+            return new
 
     def _ask(self) -> Token:
         form = {

@@ -15,6 +15,7 @@ from transforms.audit.kafka import PATIENCE_S
 from transforms.control import Clock
 from transforms.errors import PreflightError, SourceError, UnavailableError
 from transforms.pubsub.client import PubsubAdmin, Subscriber, open_admin
+from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
 _log = logging.getLogger(__name__)
@@ -53,14 +54,16 @@ class Past:
 
 
 @contextlib.contextmanager
-def temporary_subscription(past: Past) -> Iterator[str]:
+def temporary_subscription(past: Past, service: Service = DEFAULT) -> Iterator[str]:
     """A subscription that holds a topic's past; deleted at the end, whatever happens.
 
+    Args:
+      service: where the topic is, and who reads it.
     Raises:
       PreflightError: it cannot be made; nothing is left.
     """
     name = f"{past.project}/subscriptions/{PREFIX}{uuid.uuid4().hex}"
-    with closing(open_admin(_CALL_S)) as admin:
+    with closing(open_admin(_CALL_S, service)) as admin:
         created = False
         try:
             admin.create_subscription(
@@ -92,6 +95,7 @@ def read(
     stopping: Callable[[], bool],
     clock: Clock = time.monotonic,
     now: Callable[[], float] = time.time,
+    service: Service = DEFAULT,
 ) -> Iterator[list[PubsubRecord]]:
     """What each pull brought; acknowledged when the next one is asked for.
 
@@ -101,7 +105,7 @@ def read(
       SourceError: the service refuses, or does not answer for a minute.
     """
     began_ms = now() * 1000
-    with closing(Subscriber(subscription)) as subscriber, _cancelled(subscriber, stopping):
+    with closing(Subscriber(subscription, service)) as subscriber, _cancelled(subscriber, stopping):
         heard = clock()
         failing_since: float | None = None
         while not stopping():

@@ -32,6 +32,16 @@ def checked(url: str) -> str:
     return url.removeprefix("file://")
 
 
+def impersonate(accounts: str) -> None:
+    """Has Beam read and write gs:// as a service account, from the first time on.
+
+    Args:
+      accounts: as `Service.impersonate` has them.
+    """
+    option = f"--impersonate_service_account={accounts}"
+    FileSystems.set_options(PipelineOptions([option]))
+
+
 def _of(path: str) -> Any:
     """Beam's filesystem for a path; that for S3 wants options, if only empty ones."""
     if FileSystems._pipeline_options is None and RuntimeValueProvider.runtime_options is None:

@@ -8,6 +8,7 @@ from typing import Literal
 from transforms.dead_letters.letter import DeadLetterSink
 from transforms.errors import UsageError
 from transforms.kafka.client import KafkaConfig, ProducerConfig
+from transforms.pubsub.service import DEFAULT, Service
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def open_sink(
     cluster: KafkaConfig | None,
     producer: ProducerConfig | None,
     timeout_s: float,
+    service: Service = DEFAULT,
 ) -> DeadLetterSink:
     """Opens a place for writing; nothing is contacted before the first write.
 
@@ -35,6 +37,7 @@ def open_sink(
       cluster: where a Kafka topic is.
       producer: how it is written; its `max_message_bytes` must be the topic's.
       timeout_s: how long one write is tried.
+      service: where a Pub/Sub topic is, and who writes it.
     Raises:
       UsageError: a Kafka topic without a cluster, or a package that is not installed.
     """
@@ -50,7 +53,7 @@ def open_sink(
     if place.kind == "pubsub":
         from transforms.dead_letters.pubsub import PubsubDeadLetters
 
-        return PubsubDeadLetters(place.name, timeout_s)
+        return PubsubDeadLetters(place.name, timeout_s, service)
     from transforms.dead_letters.files import FileDeadLetters
 
     return FileDeadLetters(place.name)

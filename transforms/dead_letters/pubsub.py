@@ -27,8 +27,9 @@ from transforms.dead_letters.letter import DeadLetter, Found
 from transforms.deadlines import within
 from transforms.errors import CommitError, DeliveryError, PreflightError, SourceError
 from transforms.metrics import Counts
-from transforms.pubsub.client import Publisher, Subscriber, to_proto
+from transforms.pubsub.client import Publisher, Subscriber, endpoint, to_proto
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Held, Leases
+from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
 _log = logging.getLogger(__name__)
@@ -56,11 +57,13 @@ class PubsubDeadLetters:
     Args:
       topic: `projects/P/topics/T`.
       timeout_s: a request is tried again for so long.
+      service: where the topic is, and who writes it.
     """
 
-    def __init__(self, topic: str, timeout_s: float) -> None:
+    def __init__(self, topic: str, timeout_s: float, service: Service = DEFAULT) -> None:
         self._topic = topic
         self._timeout_s = timeout_s
+        self._service = service
         self._publisher: Publisher | None = None
 
     def write(self, letters: Sequence[DeadLetter], timeout_s: float) -> None:
@@ -73,14 +76,14 @@ class PubsubDeadLetters:
                 within(left_s, partial(publisher.publish, request))
             except TimeoutError as error:
                 raise DeliveryError(
-                    f"publish {self._topic}: not confirmed within {timeout_s:g} s; "
-                    "check the network and PUBSUB_EMULATOR_HOST"
+                    f"publish {self._topic}: not confirmed within {timeout_s:g} s by "
+                    f"{endpoint(self._service)}; check the network"
                 ) from error
 
     def _open(self) -> Publisher:
         if self._publisher is None:
             try:
-                self._publisher = Publisher(self._topic, self._timeout_s)
+                self._publisher = Publisher(self._topic, self._timeout_s, service=self._service)
             except PreflightError as error:
                 raise DeliveryError(str(error)) from error
         return self._publisher
@@ -139,6 +142,7 @@ class PubsubDeadLetterSource:
       ack_deadline_s: the subscription's own.
       quiet_s: reading ends when nothing has come for so long.
       clock: seconds since the epoch.
+      service: where the subscription is, and who reads it.
     Raises:
       PreflightError: there are no credentials.
     """
@@ -149,11 +153,12 @@ class PubsubDeadLetterSource:
         ack_deadline_s: int,
         quiet_s: float = 5.0,
         clock: Callable[[], float] = time.time,
+        service: Service = DEFAULT,
     ) -> None:
         self._subscription = subscription
         self._quiet_s = quiet_s
         self._clock = clock
-        self._subscriber = Subscriber(subscription)
+        self._subscriber = Subscriber(subscription, service)
         self._leases = Leases(
             self._subscriber, subscription, ack_deadline_s, math.inf, Counts(), time.monotonic
         )

@@ -19,6 +19,7 @@ from transforms.errors import PoisonError, RefusedError, UnmappableError
 from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
 from transforms.kafka.sink import KafkaSinkConfig, KafkaWriter
 from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
+from transforms.pubsub.service import DEFAULT, Service
 from transforms.pubsub.sink import PubsubSinkConfig, PubsubWriter
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -192,14 +193,18 @@ def open_kafka_sender(
     return Sender(bridge, to_kafka_by(policy), KafkaWriter(sink, bridge))
 
 
-def open_pubsub_sender(topic: str, policy: ToPubsubPolicy, delivery_timeout_s: float) -> Sender:
+def open_pubsub_sender(
+    topic: str, policy: ToPubsubPolicy, delivery_timeout_s: float, service: Service = DEFAULT
+) -> Sender:
     """Opens a sender to `projects/P/topics/T`.
 
+    Args:
+      service: where it is, and who writes it.
     Raises:
       PreflightError: there are no credentials.
     """
     bridge = _bridge(delivery_timeout_s)
-    writer = PubsubWriter(PubsubSinkConfig(bridge.config, topic), bridge)
+    writer = PubsubWriter(PubsubSinkConfig(bridge.config, topic, service), bridge)
     return Sender(bridge, to_pubsub_by(policy), writer)
 
 

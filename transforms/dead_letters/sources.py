@@ -8,10 +8,16 @@ from transforms.dead_letters.letter import DeadLetterSource
 from transforms.dead_letters.places import Place
 from transforms.errors import PreflightError, UsageError
 from transforms.kafka.client import KafkaConfig
+from transforms.pubsub.service import DEFAULT, Service
 
 
 def open_source(
-    place: Place, cluster: KafkaConfig, group_id: str, ack_deadline_s: int, state_url: str
+    place: Place,
+    cluster: KafkaConfig,
+    group_id: str,
+    ack_deadline_s: int,
+    state_url: str,
+    service: Service = DEFAULT,
 ) -> DeadLetterSource:
     """Opens a place for reading; only a subscription is connected to at once.
 
@@ -20,6 +26,7 @@ def open_source(
       group_id: whose offsets remember what is done of a Kafka topic.
       ack_deadline_s: a subscription's own.
       state_url: what remembers what is done of files; empty for `redriven.json` beside them.
+      service: where a subscription is, and who reads it.
     Raises:
       UsageError: a package that is needed is not installed.
       PreflightError: there are no credentials.
@@ -31,7 +38,7 @@ def open_source(
     if place.kind == "pubsub":
         from transforms.dead_letters.pubsub import PubsubDeadLetterSource
 
-        return PubsubDeadLetterSource(place.name, ack_deadline_s)
+        return PubsubDeadLetterSource(place.name, ack_deadline_s, service=service)
     from transforms.dead_letters.files import FileDeadLetterSource
 
     return FileDeadLetterSource(place.name, state_url or None)

@@ -23,6 +23,7 @@ from transforms.errors import BridgeError, CommitError, UnavailableError
 from transforms.health import SOURCE, pauses
 from transforms.pubsub.client import Received, Subscriber
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Held, Leases
+from transforms.pubsub.service import DEFAULT, Service
 from transforms.reading import Bundle
 from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -59,6 +60,7 @@ class PubsubSourceConfig:
       max_lease_s: a message that is held longer than this is not extended any more.
       pull: one request a batch, or one stream.
       shards: readers that pull independently of each other.
+      service: where the subscription is, and who reads it.
     """
 
     bridge: BridgeConfig
@@ -67,6 +69,7 @@ class PubsubSourceConfig:
     max_lease_s: float = 3_600.0
     pull: Literal["unary", "streaming"] = "unary"
     shards: int = 1
+    service: Service = DEFAULT
 
 
 class PubsubBundle(Bundle):
@@ -111,7 +114,7 @@ class PubsubSession:
         self._config = config
         self._bridge = bridge
         self._clock = clock
-        self._subscriber = subscriber or Subscriber(config.subscription)
+        self._subscriber = subscriber or Subscriber(config.subscription, config.service)
         self._leases = Leases(
             self._subscriber,
             config.subscription,

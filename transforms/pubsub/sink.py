@@ -18,6 +18,7 @@ from transforms import limits
 from transforms.errors import DeliveryError, RefusedError, TransferError
 from transforms.health import DESTINATION
 from transforms.pubsub.client import Publisher, to_proto
+from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 from transforms.sink import WriteFn
@@ -40,10 +41,12 @@ class PubsubSinkConfig:
 
     Attributes:
       topic: `projects/P/topics/T`.
+      service: where it is, and who writes it.
     """
 
     bridge: BridgeConfig
     topic: str
+    service: Service = DEFAULT
 
 
 class WriteToPubSub(beam.PTransform):
@@ -124,7 +127,8 @@ class PubsubWriter:
         self._publisher = publisher or Publisher(
             config.topic,
             settings.delivery_timeout_s,
-            on_retry=partial(bridge.health.failed, DESTINATION),
+            partial(bridge.health.failed, DESTINATION),
+            config.service,
         )
         self._changed = threading.Condition()
         self._lanes: dict[str, _Lane] = {}

@@ -1,11 +1,16 @@
 """Google's Pub/Sub client, as the bridge needs it. Only this package imports Google's SDK."""
 
+from transforms.pubsub.client.access import ATTACH, CONSUME, PUBLISH, SEEK_TO
 from transforms.pubsub.client.admin import PubsubAdmin, SubscriptionInfo, open_admin
 from transforms.pubsub.client.common import endpoint
 from transforms.pubsub.client.publisher import Publisher, to_proto
 from transforms.pubsub.client.subscriber import Received, Subscriber
 
 __all__ = [
+    "ATTACH",
+    "CONSUME",
+    "PUBLISH",
+    "SEEK_TO",
     "Publisher",
     "PubsubAdmin",
     "Received",

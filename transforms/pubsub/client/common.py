@@ -12,6 +12,9 @@ import grpc
 from google.api_core import client_logging
 
 from transforms.errors import PreflightError
+from transforms.pubsub.client import access
+from transforms.pubsub.client.credentials import NO_TOKEN, Tokens, one_line, why
+from transforms.pubsub.service import Service
 
 # The first Google client made cuts the logger `google` off from all handlers, once: its warnings,
 # of failing credentials for one, would go nowhere.
@@ -43,60 +46,82 @@ TRANSIENT = (
 )
 """Errors that trying again can cure."""
 
-_ROLES = {
-    "publish": "roles/pubsub.publisher",
-    "pull": "roles/pubsub.subscriber",
-    "seek": "roles/pubsub.editor",
-    "create": "roles/pubsub.editor",
-    "delete": "roles/pubsub.editor",
-    "check": "roles/pubsub.viewer",
-}
+
+def endpoint(service: Service) -> str:
+    """`HOST:PORT` of the emulator if one is set, else what `service` says."""
+    return os.environ.get("PUBSUB_EMULATOR_HOST") or service.endpoint or "pubsub.googleapis.com:443"
 
 
-def endpoint() -> str:
-    """`HOST:PORT` of the emulator if one is set, else the service's public name."""
-    return os.environ.get("PUBSUB_EMULATOR_HOST") or "pubsub.googleapis.com"
+def open_channel(service: Service, log_in: bool = False) -> Any:
+    """A channel with our options, to the emulator if one is set; connects at the first call.
 
-
-def transport(transport: Any) -> Any:
-    """A GAPIC transport, to the emulator if one is set, over a channel with our options."""
-
-    def secure_channel(host: str, **settings: Any) -> Any:
-        return transport.create_channel(host, **{**settings, "options": _CHANNEL_OPTIONS})
-
-    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
-    if emulator:
-        return transport(channel=grpc.insecure_channel(emulator, options=_CHANNEL_OPTIONS))
+    Args:
+      log_in: gets a first token at once.
+    Raises:
+      PreflightError: there are no credentials, or no token.
+    """
+    if os.environ.get("PUBSUB_EMULATOR_HOST"):
+        return grpc.insecure_channel(endpoint(service), options=_CHANNEL_OPTIONS)
     try:
-        return transport(channel=secure_channel)
+        tokens = Tokens(service.impersonate)
+        if log_in:
+            tokens.log_in()
     except google.auth.exceptions.GoogleAuthError as error:
-        raise PreflightError(
-            f"log in to Pub/Sub: {_one_line(error).rstrip('.')}; run `gcloud auth "
-            "application-default login`, set GOOGLE_APPLICATION_CREDENTIALS, or set "
-            "PUBSUB_EMULATOR_HOST for an emulator"
-        ) from error
+        raise PreflightError(f"log in to Pub/Sub: {why(error, service.impersonate)}") from error
+    secure = grpc.composite_channel_credentials(
+        grpc.ssl_channel_credentials(), grpc.metadata_call_credentials(tokens)
+    )
+    return grpc.secure_channel(endpoint(service), secure, options=_CHANNEL_OPTIONS)
 
 
-def explain(operation: str, name: str, error: Exception) -> str:
+def explain(operation: str, name: str, error: Exception, service: Service) -> str:
+    """What an error means, in one line."""
     if isinstance(error, api.NotFound):
         return f"{operation} {name}: it does not exist; create it or correct the name"
-    if isinstance(error, api.PermissionDenied):
-        role = _ROLES.get(operation, "roles/pubsub.subscriber")
-        return f"{operation} {name}: permission denied; grant {role} to this account"
+    if is_permission(error):
+        return access.lacking(operation, name, [access.of(operation, name)])
     if isinstance(error, api.Unauthenticated):
-        return f"{operation} {name}: the credentials are not accepted; log in again"
-    if isinstance(error, (api.ServiceUnavailable, api.DeadlineExceeded, api.RetryError)):
         return (
-            f"{operation} {name}: {endpoint()} does not answer ({reason(error)}); "
-            "check the network and PUBSUB_EMULATOR_HOST"
+            f"{operation} {name}: the credentials are not accepted; log in again, or replace the "
+            "key that GOOGLE_APPLICATION_CREDENTIALS names"
+        )
+    _, no_token, cause = _said(error).partition(NO_TOKEN)
+    if no_token:
+        return f"{operation} {name}: no access token: {cause}"
+    if isinstance(error, (api.ServiceUnavailable, api.DeadlineExceeded, api.RetryError)):
+        chosen_by = f" and {_chosen_by(service)}" if _chosen_by(service) else ""
+        return (
+            f"{operation} {name}: {endpoint(service)} does not answer ({reason(error)}); check the "
+            f"network{chosen_by}"
+        )
+    if isinstance(error, api.MethodNotImplemented):
+        return (
+            f"{operation} {name}: {endpoint(service)} is no Pub/Sub service, or cannot do this; "
+            f"check {_chosen_by(service) or 'the network'}"
         )
     return f"{operation} {name}: {reason(error)}"
 
 
+def is_permission(error: Exception) -> bool:
+    """Whether a permission is missing; an API that is not enabled is refused in the same way."""
+    return isinstance(error, api.PermissionDenied) and error.reason in (
+        None,
+        "IAM_PERMISSION_DENIED",
+    )
+
+
+def _chosen_by(service: Service) -> str:
+    """What says where the service is; empty for Google's own address."""
+    if os.environ.get("PUBSUB_EMULATOR_HOST"):
+        return "PUBSUB_EMULATOR_HOST"
+    return "--pubsub_endpoint" if service.endpoint else ""
+
+
 def reason(error: Exception) -> str:
+    """What the service, or gRPC, says."""
+    return one_line(_said(error))
+
+
+def _said(error: Exception) -> str:
     cause = getattr(error, "cause", None) or error
-    return _one_line(getattr(cause, "message", None) or cause)
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())[:300]
+    return str(getattr(cause, "message", None) or cause)

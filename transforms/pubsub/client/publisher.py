@@ -17,7 +17,8 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from transforms.errors import DeliveryError, RefusedError
-from transforms.pubsub.client.common import TRANSIENT, explain, reason, transport
+from transforms.pubsub.client.common import TRANSIENT, explain, open_channel, reason
+from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
 _ATTEMPT_TIMEOUT_S = 60.0
@@ -42,6 +43,8 @@ class Publisher:
       topic: `projects/P/topics/T`.
       delivery_timeout_s: transient errors are tried again for so long.
       on_retry: told of each attempt that failed, before it is repeated.
+    Raises:
+      PreflightError: there are no credentials.
     """
 
     def __init__(
@@ -49,10 +52,14 @@ class Publisher:
         topic: str,
         delivery_timeout_s: float,
         on_retry: Callable[[DeliveryError], None] | None = None,
+        service: Service = DEFAULT,
     ) -> None:
         self._topic = topic
+        self._service = service
         self._on_retry = on_retry
-        self._client: Any = PublisherClient(transport=transport(PublisherGrpcTransport))
+        self._client: Any = PublisherClient(
+            transport=PublisherGrpcTransport(channel=open_channel(service))
+        )
         self._retry = api_retry.Retry(
             predicate=api_retry.if_exception_type(*TRANSIENT),
             initial=0.1,
@@ -76,11 +83,11 @@ class Publisher:
         except (api.InvalidArgument, api.OutOfRange) as error:
             raise RefusedError(f"publish {self._topic}: {reason(error)}") from error
         except (api.GoogleAPICallError, api.RetryError) as error:
-            raise DeliveryError(explain("publish", self._topic, error)) from error
+            raise DeliveryError(explain("publish", self._topic, error, self._service)) from error
 
     def _on_error(self, error: Exception) -> None:
         if self._on_retry is not None:
-            self._on_retry(DeliveryError(explain("publish", self._topic, error)))
+            self._on_retry(DeliveryError(explain("publish", self._topic, error, self._service)))
 
     def close(self) -> None:
         self._client.transport.close()

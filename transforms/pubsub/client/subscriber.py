@@ -16,7 +16,8 @@ from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from transforms.errors import CommitError, SourceError, UnavailableError
-from transforms.pubsub.client.common import TRANSIENT, explain, transport
+from transforms.pubsub.client.common import TRANSIENT, explain, open_channel
+from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
 _ACK_IDS_PER_REQUEST = 1_000
@@ -36,11 +37,16 @@ class Subscriber:
 
     Args:
       subscription: `projects/P/subscriptions/S`.
+    Raises:
+      PreflightError: there are no credentials.
     """
 
-    def __init__(self, subscription: str) -> None:
+    def __init__(self, subscription: str, service: Service = DEFAULT) -> None:
         self._subscription = subscription
-        self._client: Any = SubscriberClient(transport=transport(SubscriberGrpcTransport))
+        self._service = service
+        self._client: Any = SubscriberClient(
+            transport=SubscriberGrpcTransport(channel=open_channel(service))
+        )
         self._metadata = [
             routing_header.to_grpc_metadata((("subscription", subscription),)),
         ]
@@ -170,7 +176,9 @@ class Subscriber:
                     request=request, retry=retry, timeout=ConstantTimeout(timeout_s)
                 )
             except (api.GoogleAPICallError, api.RetryError) as error:
-                raise CommitError(explain(method, self._subscription, error)) from error
+                raise CommitError(
+                    explain(method, self._subscription, error, self._service)
+                ) from error
 
     def _raise_unless_over(self, error: Exception, timeout_s: float) -> None:
         """Raises what a pull ended with, unless it was cancelled here or had nothing to return."""
@@ -182,7 +190,7 @@ class Subscriber:
 
     def _translated(self, error: Exception) -> SourceError:
         kind = UnavailableError if isinstance(error, TRANSIENT) else SourceError
-        return kind(explain("pull", self._subscription, error))
+        return kind(explain("pull", self._subscription, error, self._service))
 
 
 def _received(response: Any) -> list[Received]:

@@ -64,6 +64,25 @@ def emulator(runner: Runner, environ: Mapping[str, str]) -> str:
         raise UsageError(f"PUBSUB_EMULATOR_HOST: {error}") from error
 
 
+def check_pubsub(value: Mapping[str, Any], emulator: str, demo: bool = False) -> None:
+    """Refuses what means nothing to an emulator, which is an address and knows no accounts.
+
+    Raises:
+      UsageError: names the flag, and what says that there is an emulator.
+    """
+    for name in ("pubsub_endpoint", "impersonate_service_account"):
+        if value[name] and demo:
+            raise UsageError(
+                f"--{name}: means nothing in a demo, which has an emulator of its own; leave it "
+                "out, or name source and destination"
+            )
+        if value[name] and emulator:
+            raise UsageError(
+                f"--{name}: means nothing with PUBSUB_EMULATOR_HOST={emulator}; leave it out, or "
+                "unset the variable"
+            )
+
+
 def check(
     pipeline: Pipeline, runner: Runner, value: Mapping[str, Any], given: Collection[str]
 ) -> None:

@@ -54,11 +54,12 @@ def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
         shards=options.shards,
         on_offset_gap=options.on_offset_gap,
     )
+    sink = PubsubSinkConfig(bridge, options.pubsub_topic, options.workers_pubsub)
     return (
         pipeline
         | "ReadFromKafka" >> ReadFromKafka(source)
         | "ToPubsub" >> ToPubsub(bridge, policy(options, facts), destination(options))
-        | "WriteToPubSub" >> WriteToPubSub(PubsubSinkConfig(bridge, options.pubsub_topic))
+        | "WriteToPubSub" >> WriteToPubSub(sink)
     )
 
 

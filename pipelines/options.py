@@ -35,6 +35,7 @@ from pipelines.flags import (
 from transforms.dead_letters.places import Place
 from transforms.kafka.client import ClientName, KafkaConfig
 from transforms.kafka.property_table import Role
+from transforms.pubsub.service import Service
 
 __all__ = ["FLAGS", "KAFKA_TO_PS", "PS_TO_KAFKA", "Options", "Pipeline", "Runner", "parse"]
 
@@ -57,6 +58,7 @@ ENDS = "source and destination"
 MAPPING = "mapping"
 BEGIN = "where to begin"
 END = "when to stop"
+PUBSUB = "Pub/Sub client"
 KAFKA = "Kafka client"
 SPEED = "speed, memory, time"
 OUTPUT = "runner and output"
@@ -265,6 +267,27 @@ class Options:
         metavar="S",
     )
 
+    # -- Pub/Sub client
+    pubsub_endpoint: str = flag(
+        "",
+        "Pub/Sub's address, with TLS: a region's own (messages of one ordering key keep their "
+        "order if they are published in one region), or a private one.",
+        default_text="pubsub.googleapis.com:443",
+        group=PUBSUB,
+        where=OWN_SOURCE,
+        parse=resource_names.pubsub_endpoint,
+        metavar="HOST[:PORT]",
+    )
+    impersonate_service_account: str = flag(
+        "",
+        "The service account to act as, for Pub/Sub and for gs://; or with commas between them a "
+        "chain, of which each may act as the next one. On Dataflow to check and to launch alone: "
+        "workers are --service_account_email.",
+        group=PUBSUB,
+        parse=resource_names.service_accounts,
+        metavar="EMAIL[,EMAIL...]",
+    )
+
     # -- Kafka client
     kafka_config: Mapping[str, str] = flag(
         {},
@@ -460,6 +483,18 @@ class Options:
         """How to reach the cluster."""
         return KafkaConfig(self.bootstrap_servers, self.client, self.properties)
 
+    @property
+    def pubsub(self) -> Service:
+        """How this process reaches Pub/Sub."""
+        return Service(self.pubsub_endpoint, self.impersonate_service_account)
+
+    @property
+    def workers_pubsub(self) -> Service:
+        """How the processes that move messages reach Pub/Sub: those of Dataflow as themselves."""
+        if self.runner is Runner.DATAFLOW:
+            return self.pubsub._replace(impersonate="")
+        return self.pubsub
+
 
 FLAGS = declared(Options)
 """All declarations, in the order of help."""
@@ -485,6 +520,7 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
     flag_rules.check(pipeline, taken.runner, value, taken.given)
     flag_rules.refuse_literal_secrets(taken.runner, kafka.properties)
     emulator = flag_rules.emulator(taken.runner, environ)
+    flag_rules.check_pubsub(value, emulator, demo)
     if demo:
         value["bootstrap_servers"] = emulator = ""
     value["seek"] = flag_rules.qualified(value["seek"], value["subscription"])
@@ -492,7 +528,7 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
         **value,
         pipeline=pipeline,
         runner=taken.runner,
-        beam_args=[f"--runner={value['runner_name']}", *taken.rest],
+        beam_args=[f"--runner={value['runner_name']}", *taken.rest, *for_beam(value)],
         demo=demo,
         pubsub_emulator_host=emulator,
         client=kafka.client,
@@ -505,3 +541,9 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
 _READS: tuple[Role, Collection[str]] = ("consumer", ("bootstrap_servers", "group_id", "start"))
 _WRITES: tuple[Role, Collection[str]] = ("producer", ("bootstrap_servers",))
 """As what a pipeline uses Kafka, and which of its flags a file of properties may give."""
+
+
+def for_beam(value: Mapping[str, Any]) -> list[str]:
+    """Our flags that are Beam's, too: it uses them for gs:// and for Dataflow's own API."""
+    accounts = value["impersonate_service_account"]
+    return [f"--impersonate_service_account={accounts}"] if accounts else []

@@ -46,6 +46,7 @@ def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
         max_lease_s=options.max_lease_s,
         pull=options.pull,
         shards=options.shards,
+        service=options.workers_pubsub,
     )
     sink = KafkaSinkConfig(
         bridge=bridge,

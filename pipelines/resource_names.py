@@ -89,3 +89,23 @@ def pubsub_name(name: str) -> None:
             f"{name!r} is not a Pub/Sub name; it has 3-255 of A-Z a-z 0-9 . _ ~ + % -, "
             "begins with a letter, and not with goog"
         )
+
+
+def pubsub_endpoint(text: str) -> str:
+    """`HOST:PORT` from `HOST[:PORT]`; the port is that of HTTPS unless another is given."""
+    for candidate in (text, f"{text}:443"):
+        match = _HOST.fullmatch(candidate)
+        if match and 0 < int(match[3]) < 65536:
+            return candidate
+    raise ValueError(f"{text!r} is not HOST[:PORT]; for example us-central1-pubsub.googleapis.com")
+
+
+def service_accounts(text: str) -> str:
+    """Service accounts with commas between them, each by its email or its number."""
+    for account in text.split(","):
+        if not re.fullmatch(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+|[0-9]+", account):
+            raise ValueError(
+                f"{account!r} is not a service account; for example "
+                "bridge@my-project.iam.gserviceaccount.com"
+            )
+    return text

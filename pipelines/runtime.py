@@ -88,6 +88,7 @@ def bridge_config(options: Options) -> BridgeConfig:
                 compression="gzip",
             ),
             options.delivery_timeout_s,
+            options.workers_pubsub,
         )
     return BridgeConfig(
         bridge_id=uuid.uuid4().hex,

@@ -14,6 +14,10 @@ BRIDGE = {f.dest: f for f in options.FLAGS}
 """The flags of the bridge by name."""
 
 
+ACT_AS = BRIDGE["impersonate_service_account"].help.partition(" On Dataflow")[0]
+"""What it means to act as a service account, where there is no runner."""
+
+
 def shared(name: str, **changes: Any) -> Any:
     """A flag of the bridge, as it is declared there, but for `changes`."""
     f = replace(BRIDGE[name], where=BOTH, **changes)

@@ -15,9 +15,10 @@ from pipelines import flag_values as values
 from pipelines.audit import rules
 from pipelines.command_line import Parser, add_flags
 from pipelines.flags import KAFKA_TO_PS, Runner, declared, flag
-from pipelines.shared_flags import shared, value_or_default
+from pipelines.shared_flags import ACT_AS, shared, value_or_default
 from transforms.dead_letters.places import Place
 from transforms.kafka.client import ClientName, KafkaConfig, Partition
+from transforms.pubsub.service import Service
 from transforms.ranges import Ranges
 
 PROG = "python -m pipelines.audit"
@@ -165,6 +166,10 @@ class Options:
         default_text="drop",
     )
 
+    # -- Pub/Sub client
+    pubsub_endpoint: str = shared("pubsub_endpoint")
+    impersonate_service_account: str = shared("impersonate_service_account", help=ACT_AS)
+
     # -- Kafka client
     kafka_config: Mapping[str, str] = shared("kafka_config")
     kafka_properties: tuple[Path, ...] = shared("kafka_properties")
@@ -202,6 +207,11 @@ class Options:
         return KafkaConfig(self.bootstrap_servers, self.client, self.properties)
 
     @property
+    def pubsub(self) -> Service:
+        """How to reach Pub/Sub."""
+        return Service(self.pubsub_endpoint, self.impersonate_service_account)
+
+    @property
     def from_kafka(self) -> bool:
         """Whether the source is Kafka."""
         return bool(self.kafka_topics)
@@ -229,7 +239,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     value = {f.dest: value_or_default(f, found[f.dest], environ) for f in FLAGS}
     given = {f.dest for f in FLAGS if found[f.dest] is not None}
     kafka = kafka_flags.settle(value, given, "consumer", ("bootstrap_servers", "group_id"))
-    flag_rules.emulator(Runner.IN_PROCESS, environ)
+    flag_rules.check_pubsub(value, flag_rules.emulator(Runner.IN_PROCESS, environ))
     rules.check(value)
     return Options(**value, client=kafka.client, properties=kafka.properties, notes=kafka.notes)
 

@@ -74,10 +74,13 @@ def check(options: Options, now_ms: int) -> Facts:
     }
     if topic:
         checks[topic] = partial(_past, options, now_ms)
+    letters_in_files = options.dead_letter is not None and options.dead_letter.kind == "files"
+    if options.archive or letters_in_files:
+        common.use_files_as(options.impersonate_service_account)
     if options.archive:
         checks["archive"] = partial(_archive, options.archive.name)
     if options.dead_letter and options.dead_letter.kind == "pubsub":
-        checks["dead letters"] = partial(_letters, options.dead_letter.name, now_ms)
+        checks["dead letters"] = partial(_letters, options, options.dead_letter.name, now_ms)
     with quiet_clients(options.debug):
         found = run_all(checks, CHECKS_S)
     kafka: KafkaFacts = found[brokers]
@@ -189,7 +192,7 @@ def _partitions(
 
 def _past(options: Options, now_ms: int) -> Past:
     topic, filter_, owner = options.pubsub_topic, "", options.pubsub_topic
-    with closing(pubsub.open_admin(CALL_S)) as admin:
+    with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
         if options.subscription:
             info = admin.subscription(options.subscription)
             if info.detached:
@@ -197,9 +200,9 @@ def _past(options: Options, now_ms: int) -> Past:
                     f"audit {info.name}: it is detached from its topic; give --pubsub_topic"
                 )
             topic, filter_, owner = info.topic, info.filter, info.name
-        retention_s = admin.retention_s(topic)
+        retention_s = admin.retention_s(topic, pubsub.ATTACH)
         if options.snapshot:
-            of = admin.snapshot_topic(options.snapshot)
+            of = admin.snapshot_topic(options.snapshot, pubsub.SEEK_TO)
             if of != topic:
                 raise PreflightError(
                     f"seek to {options.snapshot}: it is of {of}, not of {topic}; correct --snapshot"
@@ -228,9 +231,9 @@ def _since_ms(topic: str, retention_s: int, now_ms: int, has_snapshot: bool) -> 
     return max(0, now_ms - retention_s * 1000)
 
 
-def _letters(topic: str, now_ms: int) -> Past:
-    with closing(pubsub.open_admin(CALL_S)) as admin:
-        retention_s = admin.retention_s(topic)
+def _letters(options: Options, topic: str, now_ms: int) -> Past:
+    with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
+        retention_s = admin.retention_s(topic, pubsub.ATTACH)
     since_ms = _since_ms(topic, retention_s, now_ms, has_snapshot=False)
     return Past(topic, _project(topic), since_ms=since_ms)
 

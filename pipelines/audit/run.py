@@ -61,10 +61,10 @@ class Audit:
         options, facts, ledger = self._options, self._facts, self.ledger
         with ExitStack() as opened:
             if facts.past:
-                temporary = pubsub.temporary_subscription(facts.past)
+                temporary = pubsub.temporary_subscription(facts.past, options.pubsub)
                 self._subscription = opened.enter_context(temporary)
             if facts.letters:
-                temporary = pubsub.temporary_subscription(facts.letters)
+                temporary = pubsub.temporary_subscription(facts.letters, options.pubsub)
                 self._letters_subscription = opened.enter_context(temporary)
             self._take("source", self._source(), ledger.expect)
             ledger.seal()
@@ -135,7 +135,9 @@ class Audit:
             yield from letters.in_files(place.name)
 
     def _pull(self, subscription: str) -> Iterator[list[PubsubRecord]]:
-        return pubsub.read(subscription, self._options.idle_seconds, self._stopping)
+        options = self._options
+        idle_s, service = options.idle_seconds, options.pubsub
+        return pubsub.read(subscription, idle_s, self._stopping, service=service)
 
     def _stopping(self) -> bool:
         return self._control.stopping

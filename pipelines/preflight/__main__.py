@@ -96,7 +96,9 @@ def _sample(options: Options, facts: Facts, count: int, notes: list[str]) -> Tal
         "they are given back in a moment; none is acknowledged"
     )
     tally, add = tally_of_messages(options, facts, time.time)
-    messages = sample_pubsub.pulled(options.subscription, facts.ack_deadline_s, count, notes.append)
+    messages = sample_pubsub.pulled(
+        options.subscription, facts.ack_deadline_s, count, notes.append, service=options.pubsub
+    )
     with closing(messages):
         for message in messages:
             add(message)

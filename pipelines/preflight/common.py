@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipelines.options import Options, Runner
 from transforms.errors import PreflightError
 from transforms.kafka import clients as kafka
 from transforms.kafka.client import Admin, KafkaConfig, Offsets, Partition, TopicInfo
@@ -48,6 +49,20 @@ class Facts:
     topic: TopicInfo = _UNKNOWN_TOPIC
     cluster_id: str = ""
     pubsub_topic: str = ""
+
+
+def moved_here(options: Options, *permissions: str) -> Sequence[str]:
+    """Permissions to move messages, if it is this account that moves them: Dataflow's workers have
+    one of their own, of which only they could ask."""
+    return () if options.runner is Runner.DATAFLOW else permissions
+
+
+def use_files_as(accounts: str) -> None:
+    """Has this process read and write gs:// as a service account; empty: as who is logged in."""
+    if accounts:
+        from transforms.dead_letters import filesystem
+
+        filesystem.impersonate(accounts)
 
 
 def open_kafka(cluster: KafkaConfig) -> Admin:

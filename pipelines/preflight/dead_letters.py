@@ -26,8 +26,9 @@ def check(options: Options) -> int:
     if place.kind == "kafka":
         return _kafka_topic(options, place.name).max_message_bytes
     if place.kind == "pubsub":
-        with closing(pubsub.open_admin(CALL_S)) as admin:
-            if not admin.keeps_messages(place.name):
+        needs = common.moved_here(options, pubsub.PUBLISH)
+        with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
+            if not admin.keeps_messages(place.name, *needs):
                 raise PreflightError(
                     f"write dead letters to {place.name}: it has no subscription, and would keep "
                     "none; create one first"
@@ -35,6 +36,7 @@ def check(options: Options) -> int:
     else:
         from transforms.dead_letters import files
 
+        common.use_files_as(options.impersonate_service_account)
         files.check(place.name, CALL_S)
     return KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 

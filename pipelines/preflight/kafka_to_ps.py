@@ -21,7 +21,7 @@ def check(options: Options, say: Say) -> Facts:
     found = run_all(
         {
             brokers: partial(retried, partial(_kafka_source, options)),
-            topic: partial(_pubsub_topic, topic),
+            topic: partial(_pubsub_topic, options),
             "dead letters": partial(retried, partial(dead_letters.check, options)),
         },
         CHECKS_S,
@@ -42,9 +42,10 @@ def check(options: Options, say: Say) -> Facts:
     return facts
 
 
-def _pubsub_topic(name: str) -> None:
-    with closing(pubsub.open_admin(CALL_S)) as admin:
-        admin.topic(name)
+def _pubsub_topic(options: Options) -> None:
+    needs = common.moved_here(options, pubsub.PUBLISH)
+    with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
+        admin.topic(options.pubsub_topic, *needs)
 
 
 def _kafka_source(options: Options) -> tuple[Facts, TopicInfo | None]:

@@ -23,7 +23,7 @@ def check(options: Options, say: Say, now_ms: int) -> Facts:
     brokers, subscription = f"Kafka at {options.bootstrap_servers}", options.subscription
     found = run_all(
         {
-            subscription: partial(_subscription, subscription),
+            subscription: partial(_subscription, options),
             brokers: partial(retried, partial(_kafka_destination, options)),
             "dead letters": partial(retried, partial(dead_letters.check, options)),
         },
@@ -56,12 +56,13 @@ def check(options: Options, say: Say, now_ms: int) -> Facts:
     )
 
 
-def _subscription(name: str) -> SubscriptionInfo:
-    with closing(pubsub.open_admin(CALL_S)) as admin:
-        info = admin.subscription(name)
+def _subscription(options: Options) -> SubscriptionInfo:
+    needs = [pubsub.CONSUME] if options.seek else common.moved_here(options, pubsub.CONSUME)
+    with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
+        info = admin.subscription(options.subscription, *needs)
     if info.detached:
         raise PreflightError(
-            f"read {name}: it is detached from its topic and gets no messages; create another"
+            f"read {info.name}: it is detached from its topic and gets no messages; create another"
         )
     return info
 
@@ -103,7 +104,7 @@ def _refuse_future(options: Options, now_ms: int) -> None:
 def _seek(options: Options, now_ms: int) -> None:
     assert options.seek is not None
     seek = options.seek
-    with closing(pubsub.open_admin(CALL_S)) as admin:
+    with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
         if seek.kind == "snapshot":
             admin.seek(options.subscription, snapshot=seek.snapshot)
         else:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from transforms.metrics import Counts
 from transforms.pubsub.client import Received, Subscriber
 from transforms.pubsub.leases import Leases
+from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
 TIME_LIMIT_S = 60.0
@@ -27,6 +28,7 @@ def pulled(
     count: int,
     note: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
+    service: Service = DEFAULT,
 ) -> Generator[PubsubRecord]:
     """Up to `count` messages, each once; all are given back when the iterator ends or is closed.
 
@@ -34,10 +36,11 @@ def pulled(
 
     Args:
       note: told in one line why there are fewer than `count`.
+      service: where the subscription is, and who reads it.
     Raises:
       SourceError: the service refuses, or cannot answer.
     """
-    subscriber = Subscriber(subscription)
+    subscriber = Subscriber(subscription, service)
     leases = Leases(subscriber, subscription, ack_deadline_s, _MAX_LEASE_S, Counts(), clock)
     seen: set[str] = set()
     puller, pulling = ThreadPoolExecutor(1, "pull"), Future[list[Received]]()

@@ -50,7 +50,12 @@ def run(options: Options) -> int:
     control = Control(Bounds())
     with graceful_stop(control, "stopping after this batch"), contextlib.ExitStack() as opened:
         source = open_source(
-            options.source, options.kafka, options.group_id, facts.ack_deadline_s, options.state
+            options.source,
+            options.kafka,
+            options.group_id,
+            facts.ack_deadline_s,
+            options.state,
+            options.pubsub,
         )
         opened.callback(source.close)
         sender = _open_sender(options, facts)
@@ -100,7 +105,7 @@ def _open_sender(options: Options, facts: Facts) -> Sender | Rehearsal:
         to_pubsub = ToPubsubPolicy(attributes, options.ordering_key)
         if options.dry_run:
             return Rehearsal(to_pubsub_by(to_pubsub), _nothing_refused)
-        return open_pubsub_sender(to.name, to_pubsub, timeout_s)
+        return open_pubsub_sender(to.name, to_pubsub, timeout_s, options.pubsub)
     assert facts.topic is not None
     to_kafka = ToKafkaPolicy(
         to.name, attributes, options.key.kind, options.key.name, options.partition

@@ -15,10 +15,11 @@ from pipelines.command_line import Parser, add_flags
 from pipelines.flag_values import KeySource
 from pipelines.flags import KAFKA_TO_PS, Runner, declared, flag
 from pipelines.redrive.loop import Selection
-from pipelines.shared_flags import BRIDGE, shared, value_or_default
+from pipelines.shared_flags import ACT_AS, BRIDGE, shared, value_or_default
 from transforms.dead_letters.places import Place
 from transforms.errors import PoisonError, UsageError
 from transforms.kafka.client import ClientName, KafkaConfig
+from transforms.pubsub.service import Service
 
 PROG = "python -m pipelines.redrive"
 
@@ -148,6 +149,10 @@ class Options:
         parse=values.boolean,
     )
 
+    # -- Pub/Sub client
+    pubsub_endpoint: str = shared("pubsub_endpoint")
+    impersonate_service_account: str = shared("impersonate_service_account", help=ACT_AS)
+
     # -- Kafka client
     kafka_config: Mapping[str, str] = shared("kafka_config")
     kafka_properties: tuple[Path, ...] = shared("kafka_properties")
@@ -172,6 +177,11 @@ class Options:
         return KafkaConfig(self.bootstrap_servers, self.client, self.properties)
 
     @property
+    def pubsub(self) -> Service:
+        """How to reach Pub/Sub."""
+        return Service(self.pubsub_endpoint, self.impersonate_service_account)
+
+    @property
     def selection(self) -> Selection:
         """Which letters are sent."""
         return Selection(self.error_class, self.after, self.before, self.max_messages)
@@ -194,7 +204,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     given = {f.dest for f in FLAGS if found[f.dest] is not None}
     value = {f.dest: value_or_default(f, found[f.dest], environ) for f in FLAGS}
     kafka = kafka_flags.settle(value, given, "producer", ("bootstrap_servers",))
-    flag_rules.emulator(Runner.IN_PROCESS, environ)
+    flag_rules.check_pubsub(value, flag_rules.emulator(Runner.IN_PROCESS, environ))
     _check(value, given)
     if value["source"].kind == "kafka":
         value["group_id"] = value["group_id"] or f"redrive-{value['source'].name}"

@@ -44,13 +44,14 @@ def check(options: Options) -> Facts:
     if source.kind == "kafka" or (to is not None and to.kind == "kafka"):
         checks[brokers] = partial(retried, partial(_kafka, options))
     if source.kind == "pubsub":
-        checks[source.name] = partial(_subscription, source.name, to)
+        checks[source.name] = partial(_subscription, options)
     if source.kind == "files":
+        common.use_files_as(options.impersonate_service_account)
         checks[source.name] = partial(
             check_folder, source, options.state, not options.dry_run, CALL_S
         )
     if to is not None and to.kind == "pubsub":
-        checks[to.name] = partial(_pubsub_topic, to.name)
+        checks[to.name] = partial(_pubsub_topic, options, to.name)
     with quiet_clients(options.debug):
         found = run_all(checks, CHECKS_S)
     ack_deadline_s = found[source.name] if source.kind == "pubsub" else Facts.ack_deadline_s
@@ -82,10 +83,11 @@ def _kafka(options: Options) -> TopicInfo | None:
     return topics[names["--to"]] if "--to" in names else None
 
 
-def _subscription(name: str, to: Place | None) -> int:
+def _subscription(options: Options) -> int:
     """Its ack deadline, in seconds."""
-    with closing(pubsub.open_admin(CALL_S)) as admin:
-        info = admin.subscription(name)
+    name, to = options.source.name, options.destination
+    with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
+        info = admin.subscription(name, pubsub.CONSUME)
     if info.detached:
         raise PreflightError(
             f"read {name}: it is detached from its topic and gets no messages; correct --from"
@@ -97,6 +99,7 @@ def _subscription(name: str, to: Place | None) -> int:
     return info.ack_deadline_s
 
 
-def _pubsub_topic(name: str) -> None:
-    with closing(pubsub.open_admin(CALL_S)) as admin:
-        admin.topic(name)
+def _pubsub_topic(options: Options, name: str) -> None:
+    needs = () if options.dry_run else (pubsub.PUBLISH,)
+    with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
+        admin.topic(name, *needs)

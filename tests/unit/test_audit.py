@@ -188,14 +188,18 @@ class FakePubsub:
         self.made: list[str] = []
         self.deleted: list[str] = []
         self.refuses_seek = False
+        self.needs: dict[str, tuple[str, ...]] = {}
 
-    def subscription(self, name):
+    def subscription(self, name, *needs):
+        self.needs[name] = needs
         return SubscriptionInfo(name, TOPIC, 10, "detached" in name, 'attributes.a = "b"')
 
-    def retention_s(self, topic):
+    def retention_s(self, topic, *needs):
+        self.needs[topic] = needs
         return self.retention
 
-    def snapshot_topic(self, name):
+    def snapshot_topic(self, name, *needs):
+        self.needs[name] = needs
         return "projects/p/topics/other" if "other" in name else TOPIC
 
     def create_subscription(self, name, topic, **more):
@@ -218,8 +222,8 @@ class FakePubsub:
 def service(monkeypatch):
     fake = FakePubsub()
     monkeypatch.setattr(preflight.common, "open_kafka", lambda cluster: FakeCluster())
-    monkeypatch.setattr(preflight.pubsub, "open_admin", lambda timeout_s: fake)
-    monkeypatch.setattr(pubsub, "open_admin", lambda timeout_s: fake)
+    monkeypatch.setattr(preflight.pubsub, "open_admin", lambda *_: fake)
+    monkeypatch.setattr(pubsub, "open_admin", lambda *_: fake)
     return fake
 
 
@@ -243,6 +247,18 @@ def test_the_range_is_what_exists_and_is_due(service, tmp_path, flags, read, exp
     )
     asked = found.kafka.asked["a", 0]
     assert (str(asked.read), asked.expired, asked.not_due) == (read, expired, not_due)
+
+
+def test_an_audit_asks_for_the_permissions_that_it_needs_and_no_more(service):
+    snapshot, dead = "projects/p/snapshots/sss", "projects/p/topics/dead"
+    flags = ["--kafka_topic=a", f"--subscription={SUBSCRIPTION}", f"--snapshot={snapshot}"]
+    preflight.check(parse(SERVERS, *flags, f"--dead_letter=pubsub://{dead}"), NOON_MS)
+    assert service.needs == {
+        SUBSCRIPTION: (),
+        TOPIC: ("pubsub.topics.attachSubscription",),
+        snapshot: ("pubsub.snapshots.seek",),
+        dead: ("pubsub.topics.attachSubscription",),
+    }
 
 
 def test_a_group_that_has_committed_nothing_proves_nothing(service):
@@ -372,7 +388,7 @@ class FakeSubscriber:
 def pulled(monkeypatch, script, idle_s=10):
     clock = Clock()
     fake = FakeSubscriber(script, clock)
-    monkeypatch.setattr(pubsub, "Subscriber", lambda name: fake)
+    monkeypatch.setattr(pubsub, "Subscriber", lambda *_: fake)
     monkeypatch.setattr(pubsub.time, "sleep", lambda seconds: None)
     found = pubsub.read(SUBSCRIPTION, idle_s, lambda: False, clock, lambda: 100.0)
     return fake, clock, found
@@ -564,7 +580,7 @@ def test_an_audit_that_cannot_be_finished_says_so_and_prints_no_table(monkeypatc
         yield
 
     @contextmanager
-    def subscription(past):
+    def subscription(*_):
         yield "s"
 
     monkeypatch.setattr(kafka, "read", broken)

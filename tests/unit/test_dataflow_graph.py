@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import apache_beam as beam
 import pytest
 
@@ -62,6 +64,27 @@ def test_nothing_shuffles_between_source_and_sink(runner):
         proto = graph(module, name, [*runner, *flags, dead_letter])
         urns = {t.spec.urn for t in proto.components.transforms.values()}
         assert not urns & {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"}
+
+
+@pytest.mark.parametrize(("runner", "acts"), [(DATAFLOW, False), (["--runner=PrismRunner"], True)])
+def test_workers_act_as_the_account_of_the_flag_but_on_dataflow_as_themselves(
+    runner, acts, monkeypatch
+):
+    account, configs = "bridge@a-project.iam.gserviceaccount.com", []
+    monkeypatch.setattr(
+        kafka_to_ps, "WriteToPubSub", lambda config: configs.append(config) or beam.Map(str)
+    )
+    flags = [
+        f"--impersonate_service_account={account}",
+        "--pubsub_endpoint=eu.example.org",
+        "--dead_letter=pubsub://projects/a-project/topics/dead",
+    ]
+    graph(kafka_to_ps, "kafka_to_ps", [*runner, *KAFKA_TO_PS, *flags])
+    [config] = configs
+    for travels in (config.service, config.bridge.open_dead_letters):
+        data = pickle.dumps(travels)
+        assert (account.encode() in data) is acts
+        assert b"eu.example.org:443" in data
 
 
 def test_no_secret_stands_in_the_graph(monkeypatch):

@@ -19,6 +19,7 @@ from pipelines.options import FLAGS, KAFKA_TO_PS, PS_TO_KAFKA, Options, Pipeline
 from transforms.dead_letters.places import Place
 from transforms.errors import UsageError
 from transforms.kafka.config import opened
+from transforms.pubsub.service import Service
 
 ENDS: dict[Pipeline, list[str]] = {
     PS_TO_KAFKA: [
@@ -279,7 +280,8 @@ def test_only_known_names_hide_a_flag_of_beam() -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     beams = set(PipelineOptions([]).get_all_options())
-    assert {f.name for f in FLAGS} & beams == {"runner", "bootstrap_servers"}
+    hidden = {"runner", "bootstrap_servers", "impersonate_service_account"}
+    assert {f.name for f in FLAGS} & beams == hidden
 
 
 LOCAL_ONLY = {
@@ -417,6 +419,75 @@ def test_the_environment_stands_in_for_a_flag_and_yields_to_it() -> None:
     assert parse(PS, ENDS[PS], environ).bootstrap_servers == "broker:9092"
     with pytest.raises(UsageError, match=r"^KAFKA_BOOTSTRAP_SERVERS: .*HOST:PORT"):
         parse(PS, argv, {"KAFKA_BOOTSTRAP_SERVERS": "env"})
+
+
+# -- Pub/Sub: where, and as whom ---------------------------------------------------------------
+
+ACCOUNT = "bridge@my-project.iam.gserviceaccount.com"
+
+
+@pytest.mark.parametrize("pipeline", [PS, KP])
+@pytest.mark.parametrize(
+    ("argv", "service"),
+    [
+        ([], Service()),
+        (
+            ["--pubsub_endpoint=us-east1-pubsub.googleapis.com"],
+            "us-east1-pubsub.googleapis.com:443",
+        ),
+        (["--pubsub_endpoint=[::1]:8443"], "[::1]:8443"),
+        ([f"--impersonate_service_account={ACCOUNT}"], Service("", ACCOUNT)),
+        ([f"--impersonate_service_account=1234,{ACCOUNT}"], Service("", f"1234,{ACCOUNT}")),
+    ],
+)
+def test_flags_say_where_pubsub_is_and_who_calls_it(
+    pipeline: Pipeline, argv: list[str], service: Service | str
+) -> None:
+    expected = service if isinstance(service, Service) else Service(service)
+    assert options(pipeline, *argv).pubsub == expected
+    assert options(pipeline, *argv).workers_pubsub == expected
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--pubsub_endpoint=https://pubsub.googleapis.com",
+        "--pubsub_endpoint=pubsub.googleapis.com:0",
+        "--pubsub_endpoint=a:1,b:2",
+        "--pubsub_endpoint=",
+        "--impersonate_service_account=bridge",
+        f"--impersonate_service_account={ACCOUNT}, {ACCOUNT}",
+        "--impersonate_service_account=a/b@c",
+    ],
+)
+def test_what_is_no_address_or_account_is_refused(argument: str) -> None:
+    assert error(PS, argument).startswith(argument.partition("=")[0] + ": ")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["--pubsub_endpoint=localhost:8443", f"--impersonate_service_account={ACCOUNT}"],
+)
+def test_an_emulator_has_one_address_and_no_accounts(argument: str) -> None:
+    said = error(PS, argument, PUBSUB_EMULATOR_HOST="localhost:8085")
+    assert argument.partition("=")[0] in said
+    assert "PUBSUB_EMULATOR_HOST=localhost:8085" in said
+    with pytest.raises(UsageError, match=r"means nothing in a demo"):
+        parse(PS, [argument], {})
+
+
+def test_beam_acts_as_the_same_account_and_workers_on_dataflow_as_themselves() -> None:
+    argument = f"--impersonate_service_account={ACCOUNT}"
+    assert argument in options(PS, argument).beam_args
+    on_dataflow = options(KP, *DATAFLOW, argument, "--pubsub_endpoint=eu:443")
+    assert argument in on_dataflow.beam_args
+    assert on_dataflow.pubsub == Service("eu:443", ACCOUNT)
+    assert on_dataflow.workers_pubsub == Service("eu:443")
+
+
+def test_where_dataflow_itself_reads_it_takes_no_endpoint() -> None:
+    said = error(PS, *DATAFLOW, "--pubsub_endpoint=eu-pubsub.example.org")
+    assert said.startswith("--pubsub_endpoint: means nothing with --runner=DataflowRunner")
 
 
 # -- properties, secrets, help -----------------------------------------------------------------

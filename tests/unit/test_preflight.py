@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from pipelines import preflight
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, parse
@@ -78,15 +80,19 @@ class FakePubsub:
     detached: bool = False
     missing: bool = False
     seeks: list[tuple[int | None, str | None]] = field(default_factory=list)
+    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def topic(self, name: str) -> None:
+    def topic(self, name: str, *needs: str) -> None:
+        self.needs[name] = needs
         if self.missing:
             raise PreflightError(f"look at {name}: it does not exist; create it")
 
-    def keeps_messages(self, topic: str) -> bool:
+    def keeps_messages(self, topic: str, *needs: str) -> bool:
+        self.needs[topic] = needs
         return "unread" not in topic
 
-    def subscription(self, name: str) -> SubscriptionInfo:
+    def subscription(self, name: str, *needs: str) -> SubscriptionInfo:
+        self.needs[name] = needs
         return SubscriptionInfo(name, "projects/p/topics/ttt", 30, self.detached)
 
     def seek(self, name: str, timestamp_ms: int | None = None, snapshot: str | None = None) -> None:
@@ -106,7 +112,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> FakePubsub:
     fake = FakePubsub()
-    monkeypatch.setattr(pubsub, "open_admin", lambda timeout_s: fake)
+    monkeypatch.setattr(pubsub, "open_admin", lambda *_: fake)
     return fake
 
 
@@ -222,6 +228,37 @@ def test_the_destination_and_the_subscription_are_described(
     assert said == []
 
 
+DEAD = "projects/p/topics/dead"
+DATAFLOW = ("--runner=DataflowRunner", "--project=p", f"--dead_letter=pubsub://{DEAD}")
+CONSUME, PUBLISH = ("pubsub.subscriptions.consume",), ("pubsub.topics.publish",)
+
+
+@pytest.mark.parametrize(
+    ("options", "flags", "needs"),
+    [
+        (ps_to_kafka, (), {"projects/p/subscriptions/sss": CONSUME}),
+        (kafka_to_ps, (), {"projects/p/topics/ttt": PUBLISH}),
+        (
+            kafka_to_ps,
+            (f"--dead_letter=pubsub://{DEAD}",),
+            {"projects/p/topics/ttt": PUBLISH, DEAD: PUBLISH},
+        ),
+        (ps_to_kafka, DATAFLOW, {"projects/p/subscriptions/sss": (), DEAD: ()}),
+        (
+            ps_to_kafka,
+            (*DATAFLOW, "--seek=now"),
+            {"projects/p/subscriptions/sss": CONSUME, DEAD: ()},
+        ),
+        (kafka_to_ps, DATAFLOW, {"projects/p/topics/ttt": (), DEAD: ()}),
+    ],
+)
+def test_a_run_asks_for_the_permissions_that_this_account_needs_and_no_more(
+    cluster: FakeCluster, service: FakePubsub, options: Any, flags: Any, needs: Any
+) -> None:
+    check(options(*flags))
+    assert service.needs == needs
+
+
 def test_a_missing_destination_is_created_only_if_asked(
     cluster: FakeCluster, service: FakePubsub
 ) -> None:
@@ -300,6 +337,17 @@ def test_a_pubsub_topic_is_refused_for_records_that_pass_its_limit(
     monkeypatch.setattr(cluster, "topics", lambda topics: large)
     with pytest.raises(PreflightError, match=r"topics/dead.*11534336.*limit 10000000; use kafka"):
         check(kafka_to_ps("--dead_letter=pubsub://projects/p/topics/dead"))
+
+
+def test_files_are_written_by_the_account_that_is_acted_as(
+    cluster: FakeCluster, service: FakePubsub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileSystems, "_pipeline_options", None)
+    account = "bridge@p.iam.gserviceaccount.com"
+    flags = [f"--impersonate_service_account={account}", f"--dead_letter={tmp_path}"]
+    check(kafka_to_ps(*flags))
+    options = FileSystems._pipeline_options.view_as(GoogleCloudOptions)
+    assert options.impersonate_service_account == account
 
 
 def test_a_folder_that_cannot_be_written_is_refused(

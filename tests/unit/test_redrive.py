@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.flag_values import KeySource
 from pipelines.options import FLAGS as BRIDGE_FLAGS
-from pipelines.redrive import cli, options, show
+from pipelines.redrive import cli, options, preflight, show
 from pipelines.redrive.loop import Redrive, Selection
 from transforms.control import Bounds, Control
 from transforms.dead_letters.letter import DeadLetter, Found
@@ -33,6 +33,7 @@ from transforms.errors import (
 from transforms.explain import Destination, refusals
 from transforms.kafka.client import TopicInfo
 from transforms.mapping import ToKafkaPolicy
+from transforms.pubsub.client import SubscriptionInfo
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import BridgeConfig
 
@@ -391,6 +392,34 @@ def test_a_sender_tells_what_fits_not_and_what_is_refused_and_forgets_it() -> No
     }
     writer.written.clear()
     assert sender.send([originals[2]]) == {}
+
+
+# -- permissions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "destination_needs"), [([], ("pubsub.topics.publish",)), (["--dry_run"], ())]
+)
+def test_a_redrive_asks_for_the_permissions_that_it_needs_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], destination_needs: tuple[str, ...]
+) -> None:
+    source, destination = "projects/p/subscriptions/dead", "projects/p/topics/again"
+    asked: dict[str, tuple[str, ...]] = {}
+
+    class Admin:
+        def subscription(self, name: str, *needs: str) -> SubscriptionInfo:
+            asked[name] = needs
+            return SubscriptionInfo(name, "projects/p/topics/dead", 10, False)
+
+        def topic(self, name: str, *needs: str) -> None:
+            asked[name] = needs
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(preflight.pubsub, "open_admin", lambda *_: Admin())
+    preflight.check(parse(f"--from=pubsub://{source}", f"--to=pubsub://{destination}", *flags))
+    assert asked == {source: ("pubsub.subscriptions.consume",), destination: destination_needs}
 
 
 # -- folders ---------------------------------------------------------------------------------------

@@ -314,7 +314,7 @@ class Subscription:
 
 
 def pulling(monkeypatch, subscription: Subscription, count: int, notes: list[str]):
-    monkeypatch.setattr(sample_pubsub, "Subscriber", lambda _: subscription)
+    monkeypatch.setattr(sample_pubsub, "Subscriber", lambda *_: subscription)
     return sample_pubsub.pulled("s", 600, count, notes.append, lambda: subscription.now_s)
 
 

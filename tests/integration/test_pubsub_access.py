@@ -28,7 +28,7 @@ from transforms.audit.pubsub import Past, temporary_subscription
 from transforms.dead_letters.letter import DeadLetter
 from transforms.dead_letters.places import Place, open_sink
 from transforms.errors import DeliveryError, PreflightError
-from transforms.pubsub.client import Publisher, to_proto
+from transforms.pubsub.client import Publisher, open_admin, to_proto
 from transforms.pubsub.service import Service
 from transforms.records import KafkaRecord, PubsubRecord
 
@@ -272,6 +272,22 @@ def test_a_subscription_that_may_not_be_made_names_what_is_missing(
         temporary_subscription(Past(topic, PROJECT), service),
     ):
         pass
+
+
+def test_a_seek_that_is_refused_names_the_snapshot_s_permission_if_it_is_that_one(
+    cloud, front, pubsub, unique
+) -> None:
+    _, subscription = pubsub.create(unique)
+    snapshot = f"{PROJECT}/snapshots/{unique}"
+    front.lacking = {"pubsub.snapshots.seek"}
+    front.refused = {"Seek": grpc.StatusCode.PERMISSION_DENIED}
+    says = r"permission pubsub.snapshots.seek is .* roles/pubsub.subscriber on the snapshot$"
+    with (
+        cloud() as service,
+        closing(open_admin(10.0, service)) as admin,
+        pytest.raises(PreflightError, match=says),
+    ):
+        admin.seek(subscription, snapshot=snapshot)
 
 
 def test_a_permission_that_is_withdrawn_while_the_bridge_runs_is_named(

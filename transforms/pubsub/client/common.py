@@ -47,9 +47,14 @@ TRANSIENT = (
 """Errors that trying again can cure."""
 
 
+def emulator() -> str:
+    """`HOST:PORT` of the emulator if one is set."""
+    return os.environ.get("PUBSUB_EMULATOR_HOST", "")
+
+
 def endpoint(service: Service) -> str:
     """`HOST:PORT` of the emulator if one is set, else what `service` says."""
-    return os.environ.get("PUBSUB_EMULATOR_HOST") or service.endpoint or "pubsub.googleapis.com:443"
+    return emulator() or service.endpoint or "pubsub.googleapis.com:443"
 
 
 def open_channel(service: Service, log_in: bool = False) -> Any:
@@ -60,7 +65,7 @@ def open_channel(service: Service, log_in: bool = False) -> Any:
     Raises:
       PreflightError: there are no credentials, or no token.
     """
-    if os.environ.get("PUBSUB_EMULATOR_HOST"):
+    if emulator():
         return grpc.insecure_channel(endpoint(service), options=_CHANNEL_OPTIONS)
     try:
         tokens = Tokens(service.impersonate)
@@ -112,7 +117,7 @@ def is_permission(error: Exception) -> bool:
 
 def _chosen_by(service: Service) -> str:
     """What says where the service is; empty for Google's own address."""
-    if os.environ.get("PUBSUB_EMULATOR_HOST"):
+    if emulator():
         return "PUBSUB_EMULATOR_HOST"
     return "--pubsub_endpoint" if service.endpoint else ""
 

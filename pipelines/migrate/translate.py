@@ -1,0 +1,216 @@
+"""From the files of a Connect installation to commands, and all there is to know about them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from pipelines import options
+from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA, Pipeline
+from pipelines.migrate import connector, sink, source, worker
+from pipelines.migrate.converters import take_converters
+from pipelines.migrate.files import CLASS, Files
+from pipelines.migrate.google import EMULATOR
+from pipelines.migrate.settings import Draft, Kind, Note, Settings, shown_names
+from transforms.errors import UsageError
+
+_PIPELINES: Mapping[str, Pipeline] = {
+    "CloudPubSubSinkConnector": KAFKA_TO_PS,
+    "CloudPubSubSink": KAFKA_TO_PS,
+    "CloudPubSubSourceConnector": PS_TO_KAFKA,
+    "CloudPubSubSource": PS_TO_KAFKA,
+}
+"""Connect takes a class's full name, its last part, and that without `Connector`."""
+
+_PACKAGE = "com.google.pubsub.kafka."
+_LITE = "PubSubLite"
+_LOOPS = (
+    "messages are marked with where they have been (`bridge.origins`), and one that has been at "
+    "the destination before is dropped and counted; --returns=pass: neither"
+)
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command that does what a connector did.
+
+    Attributes:
+      connector: its name.
+      where: the file that configures it.
+      environment: variables to set for the command.
+      argv: the flags of `python -m pipelines.<pipeline>`.
+      notes: all there is to know about the connector's settings, and about those of workers which
+        mean something else to other connectors.
+    """
+
+    connector: str
+    where: str
+    pipeline: Pipeline
+    environment: Mapping[str, str]
+    argv: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """As a shell takes it, one flag a line, without the backslashes between them."""
+        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        first = " ".join([*variables, f"python -m pipelines.{self.pipeline}"])
+        return [first, *map(shlex.quote, self.argv)]
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What becomes of an installation.
+
+    Attributes:
+      of_workers: notes about the settings of workers which hold for all commands.
+      unsupported: a line each about connectors of which there is no command.
+    """
+
+    commands: tuple[Command, ...]
+    of_workers: tuple[Note, ...]
+    unsupported: tuple[str, ...]
+
+
+def translate(files: Files, environ: Mapping[str, str]) -> Migration:
+    """Makes one command of each connector.
+
+    Args:
+      environ: KAFKA_BOOTSTRAP_SERVERS may stand in for a worker's bootstrap.servers.
+    Raises:
+      UsageError: there is no connector that can be migrated, a setting is missing, or makes no
+        sense.
+    """
+    unsupported = []
+    drafts = []
+    for own in files.connectors:
+        pipeline = _pipeline(own.peek(CLASS))
+        if pipeline is None:
+            unsupported.append(_unsupported(own))
+        else:
+            drafts.append(_draft(pipeline, own, files, environ))
+    if not drafts:
+        found = "; ".join(unsupported) or "no connector is configured in these files"
+        raise UsageError(
+            f"migrate: {found}; give the settings of a CloudPubSubSinkConnector or "
+            "CloudPubSubSourceConnector"
+        )
+    shared = [
+        note
+        for note in dict.fromkeys(drafts[0].of_workers)
+        if all(note in draft.of_workers for draft in drafts)
+    ]
+    commands = tuple(_command(draft, shared, environ) for draft in drafts)
+    return Migration(commands, tuple(shared), tuple(unsupported))
+
+
+def _pipeline(name: str) -> Pipeline | None:
+    package, dot, simple = name.rpartition(".")
+    if dot and not f"{package}.".startswith(_PACKAGE):
+        return None
+    return _PIPELINES.get(simple)
+
+
+def _unsupported(own: Settings) -> str:
+    name, kind = own.peek("name") or "a connector", own.peek(CLASS)
+    what = "is one for Pub/Sub Lite, another service" if _LITE in kind else "is not one for Pub/Sub"
+    left_out = ", ".join(shown_names([n for n in own.left() if n not in ("name", CLASS)]))
+    return f"{own.where}: {name} is not migrated: {kind} {what} (left out: {left_out or 'nothing'})"
+
+
+def _draft(pipeline: Pipeline, own: Settings, files: Files, environ: Mapping[str, str]) -> Draft:
+    draft = Draft(pipeline, own.peek("name") or own.where, own.fresh())
+    workers = [each.fresh() for each in files.workers]
+    _require(draft, workers, environ)
+    if draft.is_sink and own.peek("name"):
+        draft.flag("group_id", f"connect-{own.peek('name')}", draft.own, "name")
+    login = worker.take_jaas(draft, files.jaas, workers)
+    emulator_host = next((each.peek(EMULATOR) for each in workers if EMULATOR in each), "")
+    take_converters(draft, workers)
+    (sink if draft.is_sink else source).take(draft, emulator_host)
+    for each in workers:
+        worker.take(draft, each, login)
+    connector.take_common(draft)
+    if "name" in own and draft.flags.get("group_id") != [f"connect-{own.peek('name')}"]:
+        draft.note(Kind.SAME, "the command needs no name", draft.own, "name")
+    _say_unknown(draft, [draft.own, *workers])
+    return draft
+
+
+def _require(draft: Draft, workers: Sequence[Settings], environ: Mapping[str, str]) -> None:
+    """Checks that the settings are there without which there is no command.
+
+    Raises:
+      UsageError: names all that are missing.
+    """
+    own = draft.own
+    required = (sink if draft.is_sink else source).REQUIRED
+    missing = [name for name in required if not own.peek(name)]
+    groups = ("consumer.override.group.id", "consumer.group.id")
+    if (
+        draft.is_sink
+        and not own.peek("name")
+        and not any(each.peek(name) for each in (own, *workers) for name in groups)
+    ):
+        missing.append("name (of which the group is made)")
+    servers = [
+        each.peek(f"{prefix}bootstrap.servers")
+        for each in (own, *workers)
+        for prefix in ("", "consumer.", "producer.", "consumer.override.", "producer.override.")
+    ]
+    if not any(servers) and not environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        missing.append(
+            "bootstrap.servers (give the worker's file too, or set KAFKA_BOOTSTRAP_SERVERS)"
+        )
+    if missing:
+        raise UsageError(
+            f"migrate {own.where}: connector {draft.name!r}: {', '.join(missing)}: missing; add "
+            "what is missing"
+        )
+
+
+def _say_unknown(draft: Draft, all_settings: Sequence[Settings]) -> None:
+    for settings in all_settings:
+        names = settings.left()
+        if names:
+            text = "nothing is made of it"
+            draft.note_names(Kind.UNKNOWN, text, settings, *names)
+
+
+def _command(draft: Draft, shared: Sequence[Note], environ: Mapping[str, str]) -> Command:
+    for value in (*draft.argv, *draft.environment.values()):
+        if not value.isprintable():
+            raise UsageError(
+                f"migrate {draft.own.where}: {value!r} has control characters; correct it"
+            )
+    own_only = [note for note in draft.of_workers if note not in shared]
+    first = [Note(Kind.FIRST, (), _stop(draft))]
+    try:
+        options.parse(draft.pipeline, draft.argv, {**environ, "BRIDGE_DEMO": "off"})
+    except UsageError as error:
+        first.append(Note(Kind.FIRST, (), f"the bridge refuses the command as it stands: {error}"))
+    return Command(
+        draft.name,
+        draft.own.where,
+        draft.pipeline,
+        draft.environment,
+        tuple(draft.argv),
+        (*first, *draft.notes, *own_only, Note(Kind.DIFFERS, (), _LOOPS)),
+    )
+
+
+def _stop(draft: Draft) -> str:
+    """What has to be done with the connector before the bridge begins."""
+    how = (
+        f"stop the connector (PUT /connectors/{quote(draft.name, safe='')}/stop, in Connect before "
+        "3.5 DELETE it; or end the standalone worker)"
+    )
+    if draft.is_sink:
+        group = draft.flags["group_id"][0]
+        return (
+            f"{how}: a connector that is only paused stays a member of the group {group}, from "
+            "whose committed offsets the bridge goes on"
+        )
+    return f"{how}: the bridge goes on with what the subscription has not had acknowledged"

@@ -1,0 +1,826 @@
+"""Kafka Connect's files as commands of the bridge: what each setting becomes, and what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipelines.migrate import cli, converters, environment, sink, source, worker
+from pipelines.migrate.connector import COMMON
+from pipelines.preflight import __main__ as preflight
+from pipelines.shared_flags import BRIDGE
+from transforms.kafka.properties_file import parse_properties
+
+DATA = Path(__file__).parents[1] / "data" / "connect"
+WORKER, SINK, SOURCE = (
+    str(DATA / f"{name}.properties")
+    for name in ("psconnect-worker", "ps-sink-connector", "ps-source-connector")
+)
+SECRET = "hunter2-do-not-tell"
+PLAIN_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+
+A_SINK = {
+    "name": "out",
+    "connector.class": "com.google.pubsub.kafka.sink.CloudPubSubSinkConnector",
+    "topics": "alerts",
+    "cps.project": "p",
+    "cps.topic": "alerts",
+}
+A_SOURCE = {
+    "name": "in",
+    "connector.class": "com.google.pubsub.kafka.source.CloudPubSubSourceConnector",
+    "cps.project": "p",
+    "cps.subscription": "alerts",
+    "kafka.topic": "alerts",
+}
+A_WORKER = {
+    "bootstrap.servers": "broker:9092",
+    "key.converter": "org.apache.kafka.connect.storage.StringConverter",
+    "value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
+}
+ENDS = {
+    "kafka_to_ps": ["--kafka_topics=alerts", "--pubsub_topic=projects/p/topics/alerts"],
+    "ps_to_kafka": ["--subscription=projects/p/subscriptions/alerts", "--kafka_topic=alerts"],
+}
+
+
+def properties(settings: dict[str, str]) -> str:
+    lines = (f"{name}={value}" for name, value in settings.items())
+    return "".join(line.replace("\\", "\\\\").replace("\n", "\\n") + "\n" for line in lines)
+
+
+class Folder:
+    """Files of one installation, and the command line that reads them."""
+
+    def __init__(self, path: Path, capsys, monkeypatch) -> None:
+        self._path, self._capsys = path, capsys
+        monkeypatch.chdir(path)
+        monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+
+    def write(self, name: str, content: str | bytes | dict | list) -> str:
+        text = json.dumps(content) if isinstance(content, (dict, list)) else content
+        (self._path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return name
+
+    def run(self, *argv: str) -> tuple[int, str, str]:
+        """Exit status, standard output, standard error."""
+        status = cli.main(argv)
+        return (status, *self._capsys.readouterr())
+
+    def migrate(self, *files: str) -> dict:
+        """What `--json` prints; every command is one that the bridge accepts."""
+        status, out, err = self.run("--json", *files)
+        assert (status, err) == (0, "")
+        found = json.loads(out)
+        for command in found["commands"]:
+            if "pubsub_endpoint" in BRIDGE or "pubsub_endpoint" not in str(command["argv"]):
+                assert "the bridge refuses" not in str(command["notes"])
+        return found
+
+    def connector(self, config: dict[str, str], worker: dict[str, str] = A_WORKER) -> dict:
+        """The one command of a connector, with all notes in it."""
+        files = self.write("c.json", config), self.write("w.properties", properties(worker))
+        found = self.migrate(*files)
+        (command,) = found["commands"]
+        return {**command, "notes": command["notes"] + found["workers"]}
+
+
+@pytest.fixture
+def folder(tmp_path, capsys, monkeypatch) -> Folder:
+    return Folder(tmp_path, capsys, monkeypatch)
+
+
+def flags(command: dict) -> list[str]:
+    return command["argv"][3:]
+
+
+def said(command: dict, setting: str) -> list[str]:
+    """The kinds of what is said of a setting."""
+    return [
+        note["kind"]
+        for note in command["notes"]
+        if any(shown.partition("=")[0].partition(" ")[0] == setting for shown in note["settings"])
+    ]
+
+
+# -- the sample installation -----------------------------------------------------------------------
+
+
+def test_the_sample_becomes_two_commands(folder):
+    found = folder.migrate(SOURCE, WORKER, SINK)
+    assert [command["argv"] for command in found["commands"]] == [
+        [
+            *("python", "-m", "pipelines.ps_to_kafka"),
+            "--subscription=projects/example-project/subscriptions/ztf-loop",
+            "--kafka_topic=ztf-loop",
+            "--attributes=metadata",
+            "--key=attribute:objectId",
+            f"--kafka_properties={WORKER}",
+        ],
+        [
+            *("python", "-m", "pipelines.kafka_to_ps"),
+            "--kafka_topics=ztf_20260103_programid1",
+            "--group_id=connect-ps-sink-connector-ztf",
+            "--pubsub_topic=projects/example-project/topics/ztf-alert-data",
+            "--attributes=metadata",
+            "--start=earliest",
+            f"--kafka_properties={WORKER}",
+        ],
+    ]
+
+
+@pytest.mark.parametrize("extra", ["", "consumer.properties", "kafka_client_jaas.conf"])
+def test_every_setting_of_the_sample_is_in_a_command_or_has_a_line(folder, extra):
+    files = [WORKER, SINK, SOURCE, *([str(DATA / extra)] if extra else [])]
+    found = folder.migrate(*files)
+    notes = found["workers"] + [n for command in found["commands"] for n in command["notes"]]
+    lines = {shown.partition("=")[0] for note in notes for shown in note["settings"]}
+    argv = " ".join(flag for command in found["commands"] for flag in flags(command))
+    for path in files:
+        if path.endswith(".conf"):
+            assert any(note.get("file") == path for note in notes)
+            continue
+        for name, value in parse_properties(Path(path).read_text()).items():
+            assert name in lines or value in argv, f"{path}: {name}"
+
+
+def test_a_script_is_what_a_shell_runs(folder):
+    _, script, _ = folder.run(WORKER, SINK, SOURCE)
+    spy = 'python() { for word; do printf "%s\\n" "$word"; done; }\n'
+    ran = subprocess.run(
+        ["sh", "-c", spy + script], capture_output=True, text=True, timeout=20, check=True
+    )
+    commands = folder.migrate(WORKER, SINK, SOURCE)["commands"]
+    expected = [word for command in commands for word in command["argv"][1:]]
+    assert ran.stdout.splitlines() == expected
+    assert ran.stderr == ""
+
+
+def test_what_differs_comes_before_what_has_no_equivalent(folder):
+    config = A_SINK | {"transforms": "t", "tasks.max": "3", "strange.thing": "1"}
+    files = folder.write("c.json", config), folder.write("w.properties", properties(A_WORKER))
+    _, script, _ = folder.run(*files)
+    headings = ["to do first", "behaves differently", "has no equivalent", "is unknown"]
+    places = [script.index(f"# {heading}") for heading in headings]
+    assert places == sorted(places)
+    assert places[0] < script.index("\npython -m") < places[1]
+
+
+# -- settings of a sink ----------------------------------------------------------------------------
+
+D, L, S, F, U = "differs", "lacks", "same", "first", "unknown"
+
+
+@pytest.mark.parametrize(
+    ("settings", "flag", "kinds"),
+    [
+        ({"topics": "a, b,a"}, "--kafka_topics=a,b", []),
+        ({"topics": "", "topics.regex": "a.*"}, "--kafka_topics=^a.*$", [S]),
+        ({"topics": "", "topics.regex": "^a|b$"}, "--kafka_topics=^(?:a|b)$", [S]),
+        ({"topics": "", "topics.regex": r"a\$"}, r"--kafka_topics=^a\$$", [S]),
+        ({"topics": "", "topics.regex": "(?i)a"}, "--kafka_topics=^(?i:a)$", [S]),
+        ({"orderingKeySource": "none"}, "--ordering_key=none", []),
+        ({"orderingKeySource": "key"}, "--ordering_key=key", [D]),
+        ({"orderingKeySource": "partition"}, "--ordering_key=partition", [D]),
+        ({"metadata.publish": "true"}, "--attributes=metadata", [D]),
+        ({"headers.publish": "TRUE"}, "--attributes=metadata", [D]),
+        ({"delayThresholdMs": "100"}, "--linger_ms=100", []),
+        ({"delayThresholdMs": "60001"}, "--linger_ms=60000", [D]),
+        ({"maxDelayThresholdMs": "100"}, "", [S]),
+        ({"maxTotalTimeoutMs": "60000"}, "--delivery_timeout_s=60", [D]),
+        ({"maxTotalTimeoutMs": "1500"}, "--delivery_timeout_s=1.5", [D]),
+        ({"maxOutstandingRequestBytes": "9500000"}, "--max_in_flight_bytes=9500000", [D]),
+        ({"maxOutstandingRequestBytes": "10"}, "--max_in_flight_bytes=1000000", [D, D]),
+        ({"maxOutstandingRequestBytes": "9223372036854775807"}, "", [D]),
+        ({"maxBufferSize": "1000"}, "", [L]),
+        ({"enableCompression": "true"}, "", [L]),
+        ({"messageBodyName": "body"}, "", [L]),
+        ({"cps.endpoint": "pubsub.googleapis.com:443"}, "", [S]),
+        ({"cps.endpoint": "us-east1-pubsub.googleapis.com"}, "--pubsub_endpoint=us-east1-", []),
+        ({"tasks.max": "1"}, "", [S]),
+        ({"tasks.max": "10"}, "", [D]),
+        ({"errors.tolerance": "none"}, "", [S]),
+        ({"errors.tolerance": "all"}, "", [D]),
+        ({"errors.deadletterqueue.topic.name": "dead"}, "--dead_letter=kafka://dead", [D]),
+        ({"errors.deadletterqueue.topic.replication.factor": "3"}, "", [L]),
+        ({"errors.retry.timeout": "1000"}, "", [D]),
+        ({"transforms": "a"}, "", [L]),
+        ({"predicates": "a"}, "", [L]),
+        ({"header.converter": "x.SimpleHeaderConverter"}, "", [D]),
+        ({"consumer.override.group.id": "mine"}, "--group_id=mine", []),
+        ({"consumer.override.auto.offset.reset": "latest"}, "--start=latest", [D]),
+        ({"consumer.override.auto.offset.reset": "none"}, "", [D]),
+        ({"consumer.override.metadata.max.age.ms": "5000"}, "--metadata_interval_s=5", []),
+        (
+            {"consumer.override.fetch.min.bytes": "9"},
+            "--kafka_config=consumer.fetch.min.bytes=9",
+            [],
+        ),
+        ({"consumer.override.max.poll.records": "5"}, "", [L]),
+        ({"consumer.override.interceptor.classes": "x.Y"}, "", [L]),
+        ({"consumer.override.enable.auto.commit": "false"}, "", [S]),
+        ({"consumer.override.key.deserializer": "x.Y"}, "", [S]),
+        ({"consumer.override.nonsense": "1"}, "", [U]),
+        ({"producer.override.linger.ms": "5"}, "", [L]),
+        ({"nonsense": "1"}, "", [U]),
+    ],
+)
+def test_each_setting_of_a_sink(folder, settings, flag, kinds):
+    command = folder.connector(A_SINK | settings)
+    assert command["argv"][2] == "pipelines.kafka_to_ps"
+    assert any(each.startswith(flag) for each in flags(command))
+    assert said(command, next(iter(settings))) == kinds
+    if "topics" not in settings:
+        assert set(ENDS["kafka_to_ps"]) < set(flags(command))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "only attribute is `key`"),
+        ({"metadata.publish": "true"}, "headers that fit become attributes too"),
+        ({"headers.publish": "true"}, "kafka.timestamp become attributes too"),
+        ({"metadata.publish": "true", "headers.publish": "true"}, "--attributes=lossless"),
+    ],
+)
+def test_what_travels_beside_the_data_is_said(folder, given, words):
+    texts = [note["text"] for note in folder.connector(A_SINK | given)["notes"]]
+    assert any(words in text for text in texts)
+
+
+def test_the_group_is_the_one_that_connect_made(folder):
+    of_worker = A_WORKER | {"consumer.group.id": "theirs", "group.id": "connect-cluster"}
+    assert "--group_id=connect-out" in flags(folder.connector(A_SINK))
+    assert "--group_id=theirs" in flags(folder.connector(A_SINK, of_worker))
+    override = {"consumer.override.group.id": "mine"}
+    command = folder.connector(A_SINK | override, of_worker)
+    assert "--group_id=mine" in flags(command)
+    assert said(command, "name") == said(folder.connector(A_SOURCE), "name") == [S]
+
+
+def test_a_file_of_properties_does_not_decide_where_a_sink_begins(folder):
+    # Connect looks at consumer.auto.offset.reset alone.
+    command = folder.connector(A_SINK, A_WORKER | {"auto.offset.reset": "latest"})
+    assert "--start=earliest" in flags(command)
+    command = folder.connector(A_SINK, A_WORKER | {"consumer.auto.offset.reset": "latest"})
+    assert "--start=latest" in flags(command)
+
+
+# -- settings of a source --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "flag", "kinds"),
+    [
+        ({"kafka.key.attribute": "objectId"}, "--key=attribute:objectId", [D]),
+        ({"kafka.key.attribute": "orderingKey"}, "--key=ordering_key", []),
+        ({"kafka.key.attribute": ""}, "--key=none", [S, S]),
+        ({"kafka.partition.scheme": "round_robin"}, "--key=none", [D]),
+        ({"kafka.partition.scheme": "hash_key"}, "--key=none", [D]),
+        ({"kafka.partition.scheme": "hash_value"}, "--key=none", [D]),
+        ({"kafka.partition.scheme": "kafka_partitioner"}, "--key=none", [S]),
+        ({"kafka.partition.scheme": "ordering_key"}, "--key=ordering_key", [D]),
+        ({"kafka.partition.count": "4"}, "", [D]),
+        ({"kafka.timestamp.attribute": "t"}, "", [L]),
+        ({"kafka.record.headers": "true"}, "--attributes=metadata", [D]),
+        ({"kafka.record.headers": "false"}, "--attributes=metadata", [D]),
+        ({"cps.makeOrderingKeyAttribute": "true"}, "", [D]),
+        ({"cps.maxBatchSize": "100"}, "", [L]),
+        ({"cps.streamingPull.enabled": "true"}, "--pull=streaming", []),
+        ({"cps.streamingPull.enabled": "false"}, "--pull=unary", []),
+        ({"cps.streamingPull.flowControlBytes": "104857600"}, "--max_in_flight_bytes=1048", [D]),
+        ({"cps.streamingPull.flowControlMessages": "1000"}, "", [L]),
+        ({"cps.streamingPull.parallelStreams": "1"}, "", [S]),
+        ({"cps.streamingPull.parallelStreams": "2"}, "", [L]),
+        ({"cps.streamingPull.maxAckExtensionMs": "0"}, "", [S]),
+        ({"cps.streamingPull.maxAckExtensionMs": "600000"}, "--max_lease_s=600", []),
+        ({"cps.streamingPull.maxAckExtensionMs": "1000"}, "--max_lease_s=10", [D]),
+        ({"producer.override.linger.ms": "20"}, "--linger_ms=20", []),
+        ({"producer.override.delivery.timeout.ms": "9000"}, "--delivery_timeout_s=9", []),
+        ({"producer.override.acks": "1"}, "", [L]),
+        ({"producer.override.acks": "all"}, "", [S]),
+        (
+            {"producer.override.compression.type": "zstd"},
+            "--kafka_config=producer.compression.type=zstd",
+            [],
+        ),
+        (
+            {
+                "topic.creation.default.partitions": "4",
+                "topic.creation.default.replication.factor": "3",
+            },
+            "--create_topics=4:3",
+            [],
+        ),
+        ({"topic.creation.default.partitions": "-1"}, "", [L]),
+        ({"exactly.once.support": "required"}, "", [L]),
+        ({"errors.deadletterqueue.topic.name": "x"}, "", [S]),
+        ({"consumer.override.group.id": "x"}, "", [S]),
+    ],
+)
+def test_each_setting_of_a_source(folder, settings, flag, kinds):
+    command = folder.connector(A_SOURCE | settings)
+    assert command["argv"][2] == "pipelines.ps_to_kafka"
+    assert any(each.startswith(flag) for each in flags(command))
+    assert said(command, next(iter(settings))) == kinds
+    assert set(ENDS["ps_to_kafka"]) < set(flags(command))
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        *((A_SINK, name) for name in {**sink.TABLE, **COMMON}),
+        *((A_SOURCE, name) for name in {**source.TABLE, **COMMON}),
+    ],
+)
+def test_every_row_of_the_tables_has_a_flag_or_a_line(folder, config, name):
+    before = folder.connector(config)
+    command = folder.connector(config | ({name: "77"} if name != "connector.class" else {}))
+    assert said(command, name) or len(flags(command)) == len(flags(before)) + 1
+    assert U not in said(command, name)
+
+
+# -- converters ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "kind", "kinds"),
+    [
+        (A_SINK, "value.converter", "x.ByteArrayConverter", [S]),
+        (A_SINK, "value.converter", "x.StringConverter", [D]),
+        (A_SINK, "value.converter", "x.JsonConverter", [D]),
+        (A_SINK, "value.converter", "io.confluent.connect.avro.AvroConverter", [D]),
+        (A_SINK, "value.converter", "x.LongConverter", [S]),
+        (A_SINK, "value.converter", "com.example.Rot13", [D]),
+        (A_SINK, "key.converter", "x.ByteArrayConverter", [D]),
+        (A_SINK, "key.converter", "x.StringConverter", [S]),
+        (A_SOURCE, "value.converter", "x.ByteArrayConverter", [S]),
+        (A_SOURCE, "value.converter", "x.StringConverter", [D]),
+        (A_SOURCE, "value.converter", "x.JsonConverter", [D]),
+        (A_SOURCE, "value.converter", "x.ProtobufConverter", [D]),
+        (A_SOURCE, "key.converter", "x.StringConverter", [S]),
+        (A_SOURCE, "key.converter", "x.ByteArrayConverter", [D]),
+        (A_SOURCE, "header.converter", "x.JsonConverter", [D]),
+    ],
+)
+def test_a_converter_is_named_as_the_change_it_makes(folder, config, name, kind, kinds):
+    more = {f"{name}.schemas.enable": "false"}
+    in_connector = folder.connector(config | {name: kind} | more)
+    own = [n for n in in_connector["notes"] if "file" not in n]
+    assert said({"notes": own}, name) == kinds
+    assert said({"notes": own}, f"{name}.schemas.enable") == [L]
+    in_worker = folder.connector(config, A_WORKER | {name: kind} | more)
+    assert said(in_worker, name) == kinds
+
+
+def test_converters_that_nobody_names_are_said_to_be_unknown(folder):
+    command = folder.connector(A_SINK, {"bootstrap.servers": "b:1"})
+    assert said(command, "value.converter") == said(command, "key.converter") == [D]
+
+
+def test_every_converter_of_the_tables_is_a_class_name():
+    for table in converters._TABLES.values():
+        assert all(name.endswith("Converter") for name in table)
+
+
+# -- kinds of files --------------------------------------------------------------------------------
+
+POSTED = {"name": "out", "config": {k: v for k, v in A_SINK.items() if k != "name"}}
+ANSWER = {
+    "name": "out",
+    "config": A_SINK,
+    "tasks": [{"connector": "out", "task": 0}],
+    "type": "sink",
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        A_SINK,
+        POSTED,
+        ANSWER,
+        [POSTED],
+        {"out": {"info": ANSWER, "status": {"name": "out"}}},
+        {"out": {"info": ANSWER}},
+        "\ufeff" + json.dumps(POSTED),
+        properties(A_SINK),
+        "\r\n# comment\r\n" + properties(A_SINK).replace("\n", "\r\n"),
+    ],
+)
+def test_a_connector_is_recognised_in_every_form(folder, content):
+    files = folder.write("w", properties(A_WORKER)), folder.write("c", content)
+    (command,) = folder.migrate(*files)["commands"]
+    assert {*ENDS["kafka_to_ps"], "--group_id=connect-out"} < set(flags(command))
+
+
+def test_short_names_of_the_class_and_values_that_are_no_texts(folder):
+    config = A_SINK | {"connector.class": "CloudPubSubSink", "tasks.max": 2, "predicates": None}
+    command = folder.connector(config | {"metadata.publish": True})
+    assert said(command, "tasks.max") == said(command, "metadata.publish") == [D]
+
+
+@pytest.mark.parametrize(
+    ("variable", "setting"),
+    [
+        ("CONNECT_BOOTSTRAP_SERVERS", "bootstrap.servers"),
+        ("CONNECT_A_B__C___D", "a.b_c-d"),
+        ("KAFKA_OPTS", "KAFKA_OPTS"),
+    ],
+)
+def test_the_setting_of_a_variable(variable, setting):
+    assert environment.setting(variable) == setting
+
+
+ENV = rf"""
+# a container's
+CONNECT_BOOTSTRAP_SERVERS=SASL_SSL://b1:9092, b2:9092
+CONNECT_GROUP_ID=connect-cluster
+export CONNECT_SECURITY_PROTOCOL='SASL_SSL'
+CONNECT_SASL_MECHANISM=PLAIN
+CONNECT_SASL_JAAS_CONFIG="{PLAIN_LOGIN} username=\"u\" password=\"{SECRET}\";"
+CONNECT_CONSUMER_SECURITY_PROTOCOL=SASL_SSL
+CONNECT_SSL_TRUSTSTORE_LOCATION=${{env:STORE}}
+CONNECT_SSL_TRUSTSTORE_PASSWORD=${{directory:/run/secrets:store}}
+CONNECT_SSL_KEY_PASSWORD=${{file:/secrets.properties:key}}
+CONNECT_CONFIG_STORAGE_TOPIC=connect-config
+CONNECT_OFFSET_FLUSH_INTERVAL_MS=10000
+CONNECT_KEY_CONVERTER=org.apache.kafka.connect.storage.StringConverter
+CONNECT_VALUE_CONVERTER=org.apache.kafka.connect.converters.ByteArrayConverter
+CONNECT_LOG4J_ROOT_LOGLEVEL=WARN
+CONNECT_PRODUCER_INTERCEPTOR_CLASSES=io.confluent.Monitoring
+CONNECT_PRODUCER_REQUEST_TIMEOUT_MS=5000
+CONNECT_WHAT__IS___THIS=1
+KAFKA_HEAP_OPTS=-Xmx2g
+KAFKA_OPTS="-Djava.security.auth.login.config=/j -Djava.security.krb5.conf=krb5.conf -Dx={SECRET}"
+GOOGLE_APPLICATION_CREDENTIALS=/key.json
+SOMETHING={SECRET}
+"""
+
+
+def test_variables_become_flags_and_secrets_references(folder):
+    folder.write("krb5.conf", "[libdefaults]\n")
+    files = folder.write("w.env", ENV), folder.write("c.json", A_SINK)
+    found = folder.migrate(*files)
+    (command,) = found["commands"]
+    assert command["environment"] == {"GOOGLE_APPLICATION_CREDENTIALS": "/key.json"}
+    assert flags(command) == [
+        "--bootstrap_servers=b1:9092,b2:9092",
+        "--kafka_topics=alerts",
+        "--group_id=connect-out",
+        "--pubsub_topic=projects/p/topics/alerts",
+        "--attributes=metadata",
+        "--kafka_config=security.protocol=SASL_SSL",
+        "--kafka_config=sasl.mechanism=PLAIN",
+        "--kafka_config=sasl.jaas.config=env:CONNECT_SASL_JAAS_CONFIG",
+        "--kafka_config=ssl.truststore.location=env:STORE",
+        "--kafka_config=ssl.truststore.password=file:/run/secrets/store",
+        "--kafka_config=ssl.key.password=env:CONNECT_SSL_KEY_PASSWORD",
+        "--kafka_config=producer.request.timeout.ms=5000",
+        "--krb5_conf=krb5.conf",
+        "--commit_interval_s=10",
+    ]
+    everything = {"notes": found["workers"] + command["notes"]}
+    for name, kind in {
+        "sasl.jaas.config": F,
+        "ssl.truststore.location": F,
+        "ssl.key.password": F,
+        "group.id": S,
+        "config.storage.topic": S,
+        "consumer.security.protocol": S,
+        "log4j.root.loglevel": L,
+        "producer.interceptor.classes": L,
+        "what_is-this": U,
+        "KAFKA_HEAP_OPTS": S,
+        "SOMETHING": U,
+    }.items():
+        assert said(everything, name) == [kind], name
+
+
+@pytest.mark.parametrize("variable", ["KAFKA_OPTS", "GOOGLE_APPLICATION_CREDENTIALS"])
+def test_a_variable_that_changes_nothing_has_a_line(folder, variable):
+    env = f"CONNECT_BOOTSTRAP_SERVERS=b:1\n{variable}=\n"
+    own = A_SINK | {"gcp.credentials.file.path": "/own.json"}
+    found = folder.migrate(folder.write("w.env", env), folder.write("c.json", own))
+    assert said({"notes": found["workers"]}, variable) == [S]
+    assert found["commands"][0]["environment"] == {"GOOGLE_APPLICATION_CREDENTIALS": "/own.json"}
+
+
+def test_a_jaas_file_goes_into_the_command_before_the_worker_which_wins(folder):
+    jaas = folder.write("j", f'KafkaClient {{ {PLAIN_LOGIN} username="u" password="{SECRET}"; }};')
+    worker = A_WORKER | {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"}
+    files = folder.write("w", properties(worker)), folder.write("c", A_SINK), jaas
+    (command,) = folder.migrate(*files)["commands"]
+    assert flags(command)[-2:] == ["--kafka_properties=j", "--kafka_properties=w"]
+
+
+def test_the_jaas_file_of_kafka_opts_is_used_where_nothing_else_says_the_same(folder):
+    jaas = folder.write("j", f'KafkaClient {{ {PLAIN_LOGIN} username="u" password="{SECRET}"; }};')
+    env = f"CONNECT_BOOTSTRAP_SERVERS=b:1\nKAFKA_OPTS=-Djava.security.auth.login.config={jaas}\n"
+    (command,) = folder.migrate(folder.write("e", env), folder.write("c", A_SINK))["commands"]
+    assert "--kafka_properties=j" in flags(command)
+    gone = env.replace(f"={jaas}", "=/nowhere/j")
+    _, script, _ = folder.run(folder.write("e", gone), "c")
+    assert "/nowhere/j is not here: copy it" in script
+    assert "refuses the command as it stands: --kafka_properties" in script
+
+
+def test_a_login_without_a_secret_is_spelled_out(folder):
+    keytab = 'com.sun.security.auth.module.Krb5LoginModule required keyTab="/k" principal="r@R"'
+    config = A_SINK | {"consumer.override.sasl.jaas.config": f"{keytab};"}
+    found = flags(folder.connector(config))
+    assert "--kafka_config=consumer.sasl.kerberos.keytab=/k" in found
+    assert "--kafka_config=consumer.sasl.kerberos.principal=r@R" in found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"producer.acks": "1"},
+        {"strange.thing": "1"},
+        {"ssl.key.password": "${file:/s:key}"},
+        {"producer.interceptor.classes": "io.confluent.Monitoring"},
+    ],
+)
+def test_a_worker_that_the_bridge_cannot_read_as_it_is_becomes_flags(folder, line):
+    worker = A_WORKER | {"security.protocol": "SSL"} | line
+    command = folder.connector(A_SINK, worker)
+    assert "--bootstrap_servers=broker:9092" in flags(command)
+    assert "--kafka_config=security.protocol=SSL" in flags(command)
+    assert not [flag for flag in flags(command) if flag.startswith("--kafka_properties")]
+    assert any("cannot read the file as it is" in note["text"] for note in command["notes"])
+    assert said(command, next(iter(line))) in ([L], [U], [F])
+
+
+def test_every_setting_of_a_distributed_worker_has_a_line(folder):
+    of_worker = A_WORKER | dict.fromkeys(worker.TABLE, "1") | {"rest.extension.classes": "x"}
+    command = folder.connector(A_SINK, of_worker)
+    for name in {**worker.TABLE, "rest.extension.classes": ""}:
+        assert said(command, name) in ([S], [L]), name
+
+
+def test_what_workers_mean_to_one_connector_alone_is_said_there(folder):
+    found = folder.migrate(WORKER, SINK, SOURCE)
+    sink_command, source_command = found["commands"]
+    assert D in said(sink_command, "key.converter")
+    assert S in said(source_command, "consumer.auto.offset.reset")
+    assert said({"notes": found["workers"]}, "key.converter") == []
+    assert said({"notes": found["workers"]}, "plugin.path") == [S]
+
+
+# -- Pub/Sub's end ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables"),
+    [
+        (
+            {"gcp.credentials.file.path": "/a b.json"},
+            {"GOOGLE_APPLICATION_CREDENTIALS": "/a b.json"},
+        ),
+        (
+            {"gcp.credentials.file.path": "/a", "gcp.sa.credentials.file.path": "/b"},
+            {"GOOGLE_APPLICATION_CREDENTIALS": "/b"},
+        ),
+        (
+            {"cps.useEmulator": "true", "cps.endpoint": "localhost:8085"},
+            {"PUBSUB_EMULATOR_HOST": "localhost:8085"},
+        ),
+        ({"cps.useEmulator": "false"}, {}),
+        ({"gcp.credentials.json": f'{{"private_key": "{SECRET}"}}'}, {}),
+    ],
+)
+def test_who_logs_in_and_where_stands_in_front_of_the_command(folder, settings, variables):
+    command = folder.connector(A_SINK | settings)
+    assert command["environment"] == variables
+    for name in settings:
+        value_is_there = settings[name] in variables.values()
+        assert value_is_there or said(command, name), name
+
+
+# -- nothing that is secret ------------------------------------------------------------------------
+
+PLANTED = f'{PLAIN_LOGIN} username="u" password="{SECRET}";'
+
+
+@pytest.mark.parametrize("flag", [[], ["--json"], ["--debug"]])
+@pytest.mark.parametrize(
+    ("config", "of_worker"),
+    [
+        (
+            A_SINK
+            | {
+                "gcp.credentials.json": SECRET,
+                "gcp.sa.credentials.json": SECRET,
+                "consumer.override.sasl.jaas.config": PLANTED,
+                "consumer.override.ssl.key.password": SECRET,
+                "consumer.override.ssl.keystore.key": SECRET,
+                "value.converter.basic.auth.user.info": f"u:{SECRET}",
+                "transforms.a.password": SECRET,
+                "my.password": SECRET,
+            },
+            A_WORKER
+            | {
+                "sasl.jaas.config": PLANTED,
+                "producer.sasl.jaas.config": PLANTED,
+                "ssl.keystore.password": SECRET,
+                "listeners.https.ssl.key.password": SECRET,
+                "sasl.oauthbearer.token.endpoint.url": f"https://u:{SECRET}@host/token",
+                "config.providers.file.param.x": SECRET,
+                "plugin.path": f"https://u:{SECRET}@host/plugins",
+            },
+        ),
+        # a key that was pasted into a file without backslashes
+        (A_SOURCE | {f"{SECRET}+/Ab12": "", f'"private_key": "{SECRET}"': ""}, A_WORKER),
+        (A_SINK | {"consumer.override.sasl.jaas.config": f"garbage {SECRET}"}, A_WORKER),
+        (A_SINK, A_WORKER | {"sasl.jaas.config": f"x.Unknown required password={SECRET};"}),
+        (A_SINK, A_WORKER | {"sasl.jaas.config": PLANTED, "strange": SECRET}),
+    ],
+)
+def test_no_secret_is_printed(folder, config, of_worker, flag):
+    files = folder.write("c.json", config), folder.write("w.properties", properties(of_worker))
+    _, out, err = folder.run(*flag, *files)
+    assert out + err
+    assert SECRET not in out + err
+
+
+def test_names_and_values_cannot_add_lines_to_the_script(folder):
+    evil = "\nrm -rf /\n"
+    config = A_SINK | {f"x{evil}": "1", "maxBufferSize": f"1{evil}", "transforms": evil}
+    files = folder.write("c.json", config), folder.write(f"w{'é'}", properties(A_WORKER))
+    status, script, _ = folder.run(*files)
+    assert status == 0
+    assert not [line for line in script.splitlines() if line.startswith("rm")]
+    status, out, err = folder.run(folder.write("c.json", A_SINK | {"name": f"a{evil}"}), files[1])
+    assert (status, out) == (2, "")
+    assert "control characters" in err
+
+
+# -- what cannot be migrated -----------------------------------------------------------------------
+
+
+def without(config: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in config.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"\x7fELF\x00\x01\xff", "it is not UTF-8 text"),
+        (b"name=a\x00b", "it holds zero bytes"),
+        (b"#" * 1_000_001, "it is over 1,000,000 bytes"),
+        ("{", "broken JSON in line 1"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"name": "a", "name": "b"}', "'name' stands there more than once"),
+        ('["a", "b"]', "expand=info"),
+        ({"a": {"status": {"name": "a"}}}, "expand=info"),
+        ('{"a":' * 900 + "1" + "}" * 900, "neither connector.class"),
+        ({"name": "a", "config": {"topics": ["x"]}}, "'topics' is no text"),
+        ({"cps.project": "p"}, "connector.class is missing"),
+        ("Dear admin, please migrate this.\n", "neither connector.class nor bootstrap.servers"),
+        ("a=\\u12\n", "line 1"),
+        ("Other { x.Krb5LoginModule required; };", "no section KafkaClient"),
+    ],
+)
+def test_a_file_that_is_not_understood_is_named_with_the_reason(folder, content, words):
+    status, out, err = folder.run(folder.write("file", content))
+    assert (status, out) == (2, "")
+    assert err.startswith("migrate: read file: ")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "of_worker", "words"),
+    [
+        (without(A_SINK, "cps.topic", "cps.project"), A_WORKER, "cps.project, cps.topic: missing"),
+        (without(A_SINK, "name"), A_WORKER, "name (of which the group is made): missing"),
+        (without(A_SOURCE, "kafka.topic"), A_WORKER, "kafka.topic: missing"),
+        (A_SINK, {"key.converter": "x"}, "bootstrap.servers (give the worker's file too"),
+        (without(A_SINK, "topics"), A_WORKER, "'topics' and topics.regex are missing"),
+        (A_SINK | {"topics.regex": "a"}, A_WORKER, "'topics' is there beside topics.regex"),
+        (A_SINK | {"topics": "a b"}, A_WORKER, "'topics' gives no --kafka_topics"),
+        (A_SINK | {"cps.topic": "g"}, A_WORKER, "gives no --pubsub_topic"),
+        (A_SINK | {"cps.topic": "${file:/f:t}"}, A_WORKER, "'cps.project' is a placeholder"),
+        (A_SINK | {"delayThresholdMs": "1.5"}, A_WORKER, "is not a whole number"),
+        (A_SINK | {"metadata.publish": "yes"}, A_WORKER, "is neither true nor false"),
+        (A_SINK | {"orderingKeySource": "x"}, A_WORKER, "gives no --ordering_key"),
+        (A_SOURCE | {"kafka.partition.scheme": "x"}, A_WORKER, "is none of round_robin"),
+        (A_SINK | {"topics": "", "topics.regex": "[a&&[b]]"}, A_WORKER, "is of Java's kind"),
+        (A_SINK | {"topics": "", "topics.regex": r"\p{L}+"}, A_WORKER, "is of Java's kind"),
+        (A_SINK | {"topics": "", "topics.regex": "("}, A_WORKER, "is of Java's kind"),
+        (A_SINK | {"connector.class": "io.x.Other"}, A_WORKER, "io.x.Other is not one for Pub/Sub"),
+        (
+            A_SINK
+            | {"connector.class": "com.google.pubsublite.kafka.sink.PubSubLiteSinkConnector"},
+            A_WORKER,
+            "another service",
+        ),
+        (
+            A_SINK | {"connector.class": "io.x.CloudPubSubSinkConnector"},
+            A_WORKER,
+            "is not one for Pub/Sub",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_connector_is_said_in_one_line(folder, config, of_worker, words):
+    files = folder.write("c.json", config), folder.write("w.properties", properties(of_worker))
+    status, out, err = folder.run(*files)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_another_connector_is_named_beside_those_that_are_migrated(folder):
+    other = {"name": "s3", "connector.class": "io.x.S3Sink", "s3.bucket": "b"}
+    files = folder.write("c.json", [A_SINK, other]), folder.write("w", properties(A_WORKER))
+    status, script, _ = folder.run(*files)
+    assert status == 0
+    assert "# c.json: s3 is not migrated: io.x.S3Sink is not one for Pub/Sub" in script
+    assert "s3.bucket" in script
+    assert len(folder.migrate(*files)["not_migrated"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "FILE"),
+        (["nowhere"], "read nowhere: No such file"),
+        (["."], "read .: Is a directory"),
+        (["--nonsense", "c.json"], "--nonsense"),
+        (["w.properties"], "no connector is configured"),
+        (["w.properties", "c.json", "d.json"], "connector 'out' is configured twice"),
+    ],
+)
+def test_wrong_usage_is_one_line(folder, argv, words):
+    folder.write("c.json", A_SINK)
+    folder.write("d.json", POSTED)
+    folder.write("w.properties", properties(A_WORKER))
+    status, out, err = folder.run(*argv)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_the_brokers_may_be_named_by_the_environment(folder, monkeypatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "b:9092")
+    assert len(folder.migrate(folder.write("c.json", A_SINK))["commands"]) == 1
+
+
+def test_a_command_that_the_bridge_would_refuse_is_said_to_be_so(folder):
+    config = A_SINK | {"errors.deadletterqueue.topic.name": "alerts"}
+    files = folder.write("c.json", config), folder.write("w", properties(A_WORKER))
+    _, script, _ = folder.run(*files)
+    assert (
+        "#   the bridge refuses the command as it stands: --dead_letter: alerts is what" in script
+    )
+
+
+# -- --check ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_check_runs_preflight_with_each_command(folder, monkeypatch, failing):
+    ran = []
+
+    def main(argv):
+        ran.append((argv, os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")))
+        print("the checks\npassed")
+        return 2 if failing and len(ran) == 1 else 0
+
+    monkeypatch.setattr(preflight, "main", main)
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    created = {
+        "topic.creation.default.partitions": "4",
+        "topic.creation.default.replication.factor": "3",
+        "gcp.credentials.file.path": "/key.json",
+    }
+    files = (
+        folder.write("c.json", [A_SINK, A_SOURCE | created]),
+        folder.write("w", properties(A_WORKER)),
+    )
+    status, script, _ = folder.run("--check", *files)
+    assert status == (2 if failing else 0)
+    commands = folder.migrate(*files)["commands"]
+    expected = [[f for f in flags(c) if f != "--create_topics=4:3"] for c in commands]
+    assert ran == [(expected[0], None), (expected[1], "/key.json")]
+    assert "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ
+    assert script.count("# the checks\n# passed\n") == 2
+
+
+def test_check_puts_what_preflight_found_into_the_json(folder, monkeypatch):
+    def main(argv):
+        assert argv[-1] == "--json"
+        print('{"partitions": 4}')
+        return 0
+
+    monkeypatch.setattr(preflight, "main", main)
+    files = folder.write("c.json", A_SINK), folder.write("w", properties(A_WORKER))
+    _, out, _ = folder.run("--json", "--check", *files)
+    assert json.loads(out)["commands"][0]["preflight"] == {"partitions": 4}

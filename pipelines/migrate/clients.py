@@ -110,7 +110,7 @@ def _take_client(draft: Draft, settings: Settings, full: str, prop: Property) ->
         text = (
             f"keep {done.variable} in the bridge's environment"
             if known
-            else (f"set {done.variable} in the bridge's environment to its value")
+            else f"set {done.variable} in the bridge's environment to its value"
         )
         draft.note_names(Kind.FIRST, text, settings, full)
 

@@ -96,12 +96,13 @@ def _take_errors(draft: Draft) -> None:
     if "errors.tolerance" not in own:
         return
     if own.peek("errors.tolerance") != "all":
-        text = (
-            "a record that cannot be delivered stops the bridge"
-            if not topic
-            else "see --dead_letter"
-        )
-        draft.note(Kind.SAME, text, own, "errors.tolerance")
+        kind, text = Kind.SAME, "a record that cannot be delivered stops the bridge"
+        if topic and draft.is_sink:
+            kind = Kind.DIFFERS
+            text = (
+                "Connect uses its dead-letter topic only with `all`; the bridge uses --dead_letter"
+            )
+        draft.note(kind, text, own, "errors.tolerance")
         return
     if topic and draft.is_sink:
         text = (

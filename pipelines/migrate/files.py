@@ -176,6 +176,6 @@ def _refuse_twice(connectors: Sequence[Settings]) -> None:
         if name and name in seen:
             places = " and ".join(dict.fromkeys((seen[name], settings.where)))
             raise UsageError(
-                f"migrate {places}: connector {name!r} is configured twice; give one of the two"
+                f"read {places}: connector {name!r} is configured twice; give one of the two"
             )
         seen[name] = settings.where

@@ -99,7 +99,7 @@ class Settings:
 
     def error(self, name: str, wrong: str) -> UsageError:
         """An error about one setting."""
-        return UsageError(f"migrate {self.where}: '{name}' {wrong}")
+        return UsageError(f"read {self.where}: '{name}' {wrong}")
 
 
 @dataclass

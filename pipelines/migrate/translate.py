@@ -94,7 +94,7 @@ def translate(files: Files, environ: Mapping[str, str]) -> Migration:
     if not drafts:
         found = "; ".join(unsupported) or "no connector is configured in these files"
         raise UsageError(
-            f"migrate: {found}; give the settings of a CloudPubSubSinkConnector or "
+            f"{found}; give the settings of a CloudPubSubSinkConnector or "
             "CloudPubSubSourceConnector"
         )
     shared = [
@@ -166,7 +166,7 @@ def _require(draft: Draft, workers: Sequence[Settings], environ: Mapping[str, st
         )
     if missing:
         raise UsageError(
-            f"migrate {own.where}: connector {draft.name!r}: {', '.join(missing)}: missing; add "
+            f"read {own.where}: connector {draft.name!r}: {', '.join(missing)}: missing; add "
             "what is missing"
         )
 
@@ -183,7 +183,7 @@ def _command(draft: Draft, shared: Sequence[Note], environ: Mapping[str, str]) -
     for value in (*draft.argv, *draft.environment.values()):
         if not value.isprintable():
             raise UsageError(
-                f"migrate {draft.own.where}: {value!r} has control characters; correct it"
+                f"read {draft.own.where}: {value!r} has control characters; correct it"
             )
     own_only = [note for note in draft.of_workers if note not in shared]
     first = [Note(Kind.FIRST, (), _stop(draft))]

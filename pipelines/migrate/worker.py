@@ -103,14 +103,10 @@ def take(draft: Draft, settings: Settings, login: str) -> None:
             f"the bridge cannot read the file as it is ({refused}): what its clients need is in "
             "flags"
         )
-        draft.of_workers.append(_about(settings, text))
+        draft.of_workers.append(Note(Kind.DIFFERS, (), text, settings.where))
     elif settings.path:
         _refer(draft, settings)
     take_clients(draft, settings)
-
-
-def _about(settings: Settings, text: str) -> Note:
-    return Note(Kind.DIFFERS, (), text, settings.where)
 
 
 def _refer(draft: Draft, settings: Settings) -> None:
@@ -123,8 +119,9 @@ def _refer(draft: Draft, settings: Settings) -> None:
         if is_servers or classified(prop.name, value) is Class.CLIENT:
             read.append(full)
     draft.note_names(Kind.SAME, "the bridge reads it from the file itself", settings, *read)
-    # Connect does not look at these in a worker, and the bridge would.
-    if draft.is_sink and "auto.offset.reset" in map(_name, dict(settings.items())):
+    # Connect looks at that of consumers alone; the bridge would at one without a prefix, too.
+    names = [_name(full) for full, _ in settings.items()]
+    if draft.is_sink and "auto.offset.reset" in names:
         draft.flags.setdefault("start", ["earliest"])
 
 

@@ -205,6 +205,8 @@ D, L, S, F, U = "differs", "lacks", "same", "first", "unknown"
         ({"tasks.max": "10"}, "", [D]),
         ({"errors.tolerance": "none"}, "", [S]),
         ({"errors.tolerance": "all"}, "", [D]),
+        ({"errors.tolerance": "none", "errors.deadletterqueue.topic.name": "dead"}, "", [D]),
+        ({"errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead"}, "", [D]),
         ({"errors.deadletterqueue.topic.name": "dead"}, "--dead_letter=kafka://dead", [D]),
         ({"errors.deadletterqueue.topic.replication.factor": "3"}, "", [L]),
         ({"errors.retry.timeout": "1000"}, "", [D]),

@@ -79,7 +79,7 @@ class Tokens:
         self._fresh_until_s = 0.0
 
     def token(self) -> Token:
-        """A token that is good for a while yet; while the endpoint is away, the last one to its end.
+        """A token that is good for a while; while the endpoint is away, the last one to its end.
 
         Raises:
           UsageError: the endpoint refuses the client, or answers what is no token.

@@ -65,3 +65,12 @@ def test_the_development_pins_are_those_of_the_product_and_more() -> None:
         for name in ("requirements.txt", "requirements-dev.txt")
     )
     assert product < development
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "docs/kafka_login.md", "templates/Dockerfile", "tests/install_kerberos.sh"],
+)
+def test_the_system_packages_of_kerberos_are_named_alike(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert re.search(r"libkrb5-dev gcc libc6-dev", text)

@@ -29,6 +29,7 @@ test: setup $(VENV)/.installed-dev ## all tests, the fast ones first
 .PHONY: kerberos
 kerberos: $(BIN)/pip ## system packages and gssapi for the Kerberos tests
 	@sh tests/install_kerberos.sh $(BIN)/python
+	@echo "kerberos: installing gssapi into $(VENV), a minute the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-kerberos.txt
 
 .PHONY: faults
@@ -87,6 +88,7 @@ $(BIN)/pip:
 $(VENV)/.installed: requirements.txt | $(BIN)/pip
 	@echo "setup: installing requirements.txt into $(VENV), a few minutes the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

@@ -107,7 +107,7 @@ def test_a_consumers_file_and_its_jaas_file_work_as_they_are():
         "auto.offset.reset": "earliest",
     }
     [note] = found.notes
-    assert note.endswith("only Java programs read them: sasl.kerberos.kinit.cmd")
+    assert note.endswith("left out what only Java programs read: sasl.kerberos.kinit.cmd")
 
 
 def test_a_connect_workers_file_works_as_it_is():

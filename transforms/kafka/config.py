@@ -181,12 +181,9 @@ def _take(found: Found, where: str, properties: Mapping[str, str], in_file: bool
             found.properties[full] = _kept(name, value)
     if complaints:
         raise UsageError(f"{where}: " + "; ".join(complaints))
-    if owned:
-        found.notes.append(f"{where}: left out, since the bridge sets them: {', '.join(owned)}")
-    if meaningless:
-        found.notes.append(
-            f"{where}: left out, since only Java programs read them: {', '.join(meaningless)}"
-        )
+    left_out = {"the bridge sets": owned, "only Java programs read": meaningless}
+    if parts := [f"what {who}: {', '.join(names)}" for who, names in left_out.items() if names]:
+        found.notes.append(f"{where}: left out {'; and '.join(parts)}")
 
 
 _DIRECT = {

@@ -58,8 +58,8 @@ class Kerberos(NamedTuple):
         if importlib.util.find_spec("gssapi") is None:
             raise UsageError(
                 "log in with sasl.mechanism=GSSAPI: the package gssapi is not installed; pip "
-                "install 'pubsub-kafka-bridge[kerberos]', which needs Kerberos' development files "
-                "(Debian: apt install libkrb5-dev gcc)"
+                "install '.[kerberos]', which needs Kerberos' development files (Debian: apt-get "
+                "install libkrb5-dev gcc libc6-dev python3-dev)"
             )
         if conf := _path(plain, "java.security.krb5.conf"):
             os.environ["KRB5_CONFIG"] = conf
@@ -147,7 +147,8 @@ class Kerberos(NamedTuple):
     @property
     def _what(self) -> str:
         who = f" as {self.principal}" if self.principal else ""
-        return f"log in to Kerberos{who} with {self.keytab or 'the ticket cache'}"
+        cache = f"the ticket cache {self.ticket_cache or os.environ.get('KRB5CCNAME', '')}".strip()
+        return f"log in to Kerberos{who} with {self.keytab or cache}"
 
     def _explained(self, error: Any) -> UsageError | UnavailableError:
         reason = _reason(error)

@@ -481,7 +481,8 @@ class Options:
     @property
     def kafka(self) -> KafkaConfig:
         """How to reach the cluster."""
-        return KafkaConfig(self.bootstrap_servers, self.client, self.properties)
+        role, _ = _READS if self.pipeline == KAFKA_TO_PS else _WRITES
+        return KafkaConfig(self.bootstrap_servers, self.client, self.properties, role)
 
     @property
     def pubsub(self) -> Service:

@@ -72,7 +72,7 @@ def open_kafka(cluster: KafkaConfig) -> Admin:
     Raises:
       PreflightError: no broker can be used, or the first of them refuses the log-in.
     """
-    own = login(opened(cluster.properties, "admin"))
+    own = login(opened(cluster.properties, "admin", cluster.role))
     servers = cluster.bootstrap_servers.split(",")
     deaf: list[str] = []
     for server in servers:

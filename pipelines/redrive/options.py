@@ -19,6 +19,7 @@ from pipelines.shared_flags import ACT_AS, BRIDGE, shared, value_or_default
 from transforms.dead_letters.places import Place
 from transforms.errors import PoisonError, UsageError
 from transforms.kafka.client import ClientName, KafkaConfig
+from transforms.kafka.property_table import Role
 from transforms.pubsub.service import Service
 
 PROG = "python -m pipelines.redrive"
@@ -174,7 +175,8 @@ class Options:
     @property
     def kafka(self) -> KafkaConfig:
         """How to reach the cluster."""
-        return KafkaConfig(self.bootstrap_servers, self.client, self.properties)
+        role: Role = "consumer" if self.source.kind == "kafka" else "producer"
+        return KafkaConfig(self.bootstrap_servers, self.client, self.properties, role)
 
     @property
     def pubsub(self) -> Service:

@@ -22,8 +22,10 @@ from transforms.kafka.property_table import (
     REFUSED,
     is_meaningless,
     number,
+    number_or_default,
 )
 
+NUMBERS = (number, number_or_default)
 CONNECT = Path(__file__).parents[1] / "data" / "connect"
 
 
@@ -100,20 +102,21 @@ KEYTAB = {
 def test_a_consumers_file_and_its_jaas_file_work_as_they_are():
     files = [str(CONNECT / name) for name in ("consumer.properties", "kafka_client_jaas.conf")]
     found = config.read(files)
-    assert found.properties == {**KERBEROS, **KEYTAB, "session.timeout.ms": "10000"}
+    plain = {**KERBEROS, **KEYTAB, "session.timeout.ms": "10000"}
+    assert config.opened(found.properties, "consumer") == plain
     assert found.flags == {
         "bootstrap.servers": "broker.example.org:9094",
         "group.id": "alerts-reader",
         "auto.offset.reset": "earliest",
     }
     [note] = found.notes
-    assert note.endswith("left out what only Java programs read: sasl.kerberos.kinit.cmd")
+    assert note.endswith("left out; of no use here: sasl.kerberos.kinit.cmd")
 
 
 def test_a_connect_workers_file_works_as_it_is():
     found = config.read([str(CONNECT / "psconnect-worker.properties")])
     for role in ("consumer", "producer", "admin"):
-        assert config.in_role(found.properties, role) == {**KERBEROS, **KEYTAB}
+        assert config.opened(found.properties, role, "producer") == {**KERBEROS, **KEYTAB}
     assert config.of_flag(found, "auto.offset.reset", "consumer") == "earliest"
     assert config.of_flag(found, "auto.offset.reset", "producer") is None
     [note] = found.notes
@@ -141,10 +144,22 @@ def test_later_files_win_and_flags_win_over_what_is_for_one_role(file):
 
 
 def test_what_one_role_is_told_of_the_log_in_holds_for_those_that_are_told_nothing(file):
-    text = "consumer.security.protocol=SSL\nconsumer.client.rack=r\nproducer.ssl.ca.location=/p"
+    text = "consumer.security.protocol=SSL\nconsumer.client.rack=r"
     found = config.read([file(text)]).properties
-    assert config.in_role(found, "admin") == {"security.protocol": "SSL", "ssl.ca.location": "/p"}
-    assert config.in_role(found, "consumer")["client.rack"] == "r"
+    for main in ("consumer", "producer"):
+        assert config.in_role(found, "producer", main) == {"security.protocol": "SSL"}
+        assert config.in_role(found, "consumer", main)["client.rack"] == "r"
+
+
+def test_administration_is_done_as_the_user_who_moves_the_data(file):
+    text = "consumer.sasl.username=reader\nproducer.sasl.username=writer\nproducer.ssl.key.pem=k"
+    found = config.read([file(text)]).properties
+    assert config.in_role(found, "admin", "consumer") == {"sasl.username": "reader"}
+    assert config.in_role(found, "admin", "producer")["sasl.username"] == "writer"
+    found = config.read([file(f"sasl.username=worker\n{text}")]).properties
+    assert config.in_role(found, "admin", "consumer") == {"sasl.username": "reader"}
+    found = config.read([file(f"admin.sasl.username=root\n{text}")]).properties
+    assert config.in_role(found, "admin", "consumer") == {"sasl.username": "root"}
 
 
 def test_a_connectors_overrides_are_for_their_role(file):
@@ -157,7 +172,10 @@ def test_what_the_bridge_sets_by_itself_is_left_out_of_a_file_with_a_note(file):
     found = config.read([file("linger.ms=5\nacks=all\nmax.poll.records=10\nclient.id=me")])
     assert found.properties == {"client.id": "me"}
     [note] = found.notes
-    assert "linger.ms (use --linger_ms), max.poll.records (the bridge sets it per poll)" in note
+    assert note.endswith(
+        "left out; set by the bridge: linger.ms (use --linger_ms), max.poll.records (the bridge "
+        "sets it per poll)"
+    )
 
 
 # -- checking --------------------------------------------------------------------------------------
@@ -198,6 +216,31 @@ def test_what_the_bridge_sets_by_itself_is_left_out_of_a_file_with_a_note(file):
 def test_every_property_that_cannot_be_used_is_named(properties, complaint):
     with pytest.raises(UsageError, match=re.escape(complaint)):
         config.read([], properties)
+
+
+OF_OTHERS = """
+default.api.timeout.ms max.block.ms retry.backoff.max.ms metadata.recovery.strategy sasl.login.class
+socket.connection.setup.timeout.max.ms exclude.internal.topics compression.zstd.level
+ssl.client.auth partitioner.ignore.keys
+ sasl.oauthbearer.jwks.endpoint.url sasl.oauthbearer.sub.claim.name debug
+schema.registry.url basic.auth.user.info rebalance.timeout.ms topic.tracking.enable log_level
+admin.listeners.https.ssl.key.password listeners.https.ssl.key.password socket.keepalive.enable
+broker.address.family statistics.interval.ms queue.buffering.max.ms queued.min.messages
+"""
+
+
+def test_what_a_users_file_has_for_other_programs_is_left_out_with_one_note(file):
+    found = config.read([file("\n".join(f"{name}=x" for name in OF_OTHERS.split()))])
+    assert found.properties == {}
+    [note] = found.notes
+    assert all(name in note for name in OF_OTHERS.split())
+
+
+def test_minus_one_is_the_clients_own_default():
+    properties = {"receive.buffer.bytes": "-1", "send.buffer.bytes": "-1"}
+    found = config.read([], properties).properties
+    assert set(for_kafka_python(found, "admin").values()) == {None}
+    assert set(for_librdkafka(found, "admin").values()) == {"0"}
 
 
 def test_what_says_what_the_bridge_does_anyway_is_no_harm():
@@ -244,7 +287,7 @@ def test_a_password_in_jaas_is_held_too(file):
         "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
         'username="u" password="hunter2";'
     )
-    found = config.read([file(line)])
+    found = config.read([file(line)], {"sasl.mechanism": "SCRAM-SHA-512"})
     assert "hunter2" not in repr(found)
     plain = config.opened(found.properties, "consumer")
     assert (plain["sasl.username"], plain["sasl.password"]) == ("u", "hunter2")
@@ -276,6 +319,45 @@ def test_a_reference_to_a_value_that_makes_no_sense_is_named(monkeypatch):
 def test_references_to_files_stay_for_those_who_open_them(monkeypatch):
     found = from_flags(sasl_kerberos_keytab="env:KEYTAB").properties
     assert config.opened(found, "consumer") == {"sasl.kerberos.keytab": "env:KEYTAB"}
+
+
+SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_mechanism_that_is_given_wins_over_what_jaas_suggests(file, order):
+    files = [
+        file("security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-256", "client.properties"),
+        file(f"KafkaClient {{ {SCRAM} required username=u password=p; }};", "jaas.conf"),
+    ]
+    found = config.read(files[::order]).properties
+    assert config.mechanism(found, "consumer") == "SCRAM-SHA-256"
+    assert config.opened(found, "consumer")["sasl.mechanism"] == "SCRAM-SHA-256"
+
+
+@pytest.mark.parametrize(
+    ("module", "mechanism", "expected"),
+    [
+        ("PlainLoginModule", "", "PLAIN"),
+        ("Krb5LoginModule", "", "GSSAPI"),
+        ("OAuthBearerLoginModule", "", "OAUTHBEARER"),
+        ("ScramLoginModule", "", "SCRAM-SHA-256 or SCRAM-SHA-512; set sasl.mechanism"),
+        ("ScramLoginModule", "scram-sha-512", "SCRAM-SHA-512"),
+        ("Krb5LoginModule", "PLAIN", "is for GSSAPI, and sasl.mechanism is PLAIN"),
+    ],
+)
+def test_a_login_module_and_a_mechanism_have_to_fit(file, module, mechanism, expected):
+    lines = ["security.protocol=SASL_SSL", f"consumer.sasl.jaas.config=x.{module} required;"]
+    found = config.read([file("\n".join(lines))]).properties
+    if mechanism:
+        found |= {"sasl.mechanism": mechanism}
+    if expected.isupper():
+        assert config.mechanism(found, "consumer") == expected
+        assert config.opened(found, "consumer")["sasl.mechanism"].upper() == expected
+    else:
+        for used in (config.mechanism, config.opened):
+            with pytest.raises(UsageError, match=expected):
+                used(found, "consumer")
 
 
 # -- translating -----------------------------------------------------------------------------------
@@ -342,7 +424,7 @@ def test_both_clients_know_every_property_in_each_of_its_roles(entry):
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
     classes = {"consumer": KafkaConsumer, "producer": KafkaProducer, "admin": KafkaAdminClient}
-    value = SAMPLES.get(entry.name, "2000" if entry.convert is number else "text")
+    value = SAMPLES.get(entry.name, "2000" if entry.convert in NUMBERS else "text")
     properties = {entry.name: value}
     for role in entry.roles:
         assert set(for_kafka_python(properties, role)) <= set(classes[role].DEFAULT_CONFIG)
@@ -361,7 +443,7 @@ def test_no_name_stands_twice():
     assert not any(map(is_meaningless, names))
     assert list(OWNED) == sorted(OWNED)
     assert list(REFUSED) == sorted(REFUSED)
-    assert set(ALIASES.values()) <= {*LOGIN, "bootstrap.servers"}
+    assert set(ALIASES.values()) <= {*BY_NAME, *LOGIN, "bootstrap.servers"}
 
 
 @pytest.mark.parametrize(

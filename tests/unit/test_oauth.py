@@ -9,7 +9,8 @@ from certificates import Certificates
 from token_endpoint import TokenEndpoint
 
 from transforms.errors import UnavailableError, UsageError
-from transforms.kafka.login import oauth
+from transforms.kafka.librdkafka import login as librdkafka_login
+from transforms.kafka.login import Login, oauth
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,35 @@ def test_an_endpoint_that_hangs_is_given_up(endpoint, monkeypatch):
             client(endpoint.url).token()
     finally:
         endpoint.resume()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"access_token": "opaque"}, "no token with its life"),
+        ({"access_token": "a.b.c"}, "no token with its life"),
+        ({"expires_in": 60}, "no token with its life"),
+        ([], "no token with its life"),
+        ({"access_token": "t", "expires_in": "soon"}, "no token with its life"),
+        ({"access_token": "t", "expires_in": 0}, "its life is 0 s"),
+        ({"access_token": "t", "expires_in": -5}, "its life is -5 s"),
+        ({"access_token": "t", "expires_in": 1e12}, r"its life is 1e\+12 s"),
+    ],
+)
+def test_a_token_without_a_life_that_makes_sense_is_named(endpoint, monkeypatch, answer, says):
+    monkeypatch.setattr(endpoint, "answer", lambda *_: (200, answer))
+    with pytest.raises(UsageError, match=says):
+        client(endpoint.url).token()
+
+
+def test_librdkafka_gets_the_last_token_for_a_moment_where_there_is_no_new_one(endpoint, caplog):
+    ask = librdkafka_login.settings(Login("SASL_SSL", oauth=client(endpoint.url)))["oauth_cb"]
+    text, ends_at_s, _, _ = ask("")
+    ask._tokens = client("http://127.0.0.1:1/token")
+    again, soon_s, _, extensions = ask("")
+    assert (again, extensions) == (text, {})
+    assert soon_s < time.time() + 10 < ends_at_s
+    assert "no answer" in caplog.text
 
 
 def test_what_is_no_token_endpoint_is_said(endpoint):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from transforms.errors import TransferError
+from transforms.kafka.property_table import Role
 from transforms.limits import KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 from transforms.records import KafkaRecord
 
@@ -31,12 +32,14 @@ class KafkaConfig:
       bootstrap_servers: `HOST:PORT[,HOST:PORT...]`.
       client: the library that carries the data.
       properties: further client properties by their standard (Java) names, validated by
-        `transforms.kafka.config`; may hold secrets, so `repr` leaves them out.
+        `transforms.kafka.config`; secrets by reference.
+      role: in which the data are moved; administration is done as the same user.
     """
 
     bootstrap_servers: str
     client: ClientName = "librdkafka"
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    role: Role = "consumer"
 
 
 @dataclass(frozen=True)

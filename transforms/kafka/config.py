@@ -21,6 +21,7 @@ from transforms.kafka.properties_file import parse_properties
 from transforms.kafka.property_table import (
     ALIASES,
     BY_NAME,
+    JAAS_MODULE,
     LOGIN,
     OWNED,
     REFUSED,
@@ -83,7 +84,7 @@ def _of_file(path: str) -> dict[str, str]:
         raise UsageError(f"{where}: {reason}; name a readable .properties or JAAS file") from error
     try:
         if jaas.is_jaas_file(text):
-            return _with_mechanism({}, jaas.understand_file(text))
+            return _of_jaas(jaas.understand_file(text))
         properties = parse_properties(text)
     except ValueError as error:
         raise UsageError(f"{where}: {error}") from None
@@ -119,23 +120,17 @@ def taken_apart(properties: Mapping[str, str]) -> dict[str, str]:
     """The same with what `sasl.jaas.config` says, unless that is a reference still.
 
     Raises:
-      ValueError: it is not understood, or is not for this mechanism.
+      ValueError: it is not understood.
     """
     text = properties.get("sasl.jaas.config")
     if text is None or secrets.is_reference(text):
         return dict(properties)
     rest = {name: value for name, value in properties.items() if name != "sasl.jaas.config"}
-    return _with_mechanism(rest, jaas.understand(text))
+    return {**_of_jaas(jaas.understand(text)), **rest}
 
 
-def _with_mechanism(properties: Mapping[str, str], understood: jaas.Understood) -> dict[str, str]:
-    mechanism = properties.get("sasl.mechanism", understood.mechanisms[0])
-    if not secrets.is_reference(mechanism) and mechanism.upper() not in understood.mechanisms:
-        raise ValueError(
-            f"its login module is for {' or '.join(understood.mechanisms)}, and sasl.mechanism is "
-            f"{mechanism}"
-        )
-    return {"sasl.mechanism": mechanism, **understood.properties, **properties}
+def _of_jaas(understood: jaas.Understood) -> dict[str, str]:
+    return {JAAS_MODULE: understood.module, **understood.properties}
 
 
 def _without_prefix(name: str) -> tuple[str, str]:
@@ -181,9 +176,9 @@ def _take(found: Found, where: str, properties: Mapping[str, str], in_file: bool
             found.properties[full] = _kept(name, value)
     if complaints:
         raise UsageError(f"{where}: " + "; ".join(complaints))
-    left_out = {"the bridge sets": owned, "only Java programs read": meaningless}
-    if parts := [f"what {who}: {', '.join(names)}" for who, names in left_out.items() if names]:
-        found.notes.append(f"{where}: left out {'; and '.join(parts)}")
+    left_out = {"of no use here": meaningless, "set by the bridge": owned}
+    if parts := [f"{why}: {', '.join(names)}" for why, names in left_out.items() if names]:
+        found.notes.append(f"{where}: left out; {'; '.join(parts)}")
 
 
 _DIRECT = {
@@ -247,14 +242,28 @@ def of_flag(found: Found, name: str, role: Role) -> str | None:
     return found.flags.get(f"{role}.{name}", found.flags.get(name))
 
 
-def in_role(properties: Mapping[str, str], role: Role) -> dict[str, str]:
-    """What one client reads: its own, then what is for all, then what others alone were told."""
+def in_role(properties: Mapping[str, str], role: Role, main: Role = "consumer") -> dict[str, str]:
+    """What one client reads: what is for all, and what is for its role alone, which wins.
+
+    The admin client works for the client that moves the data, and reads what that one does. Who is
+    told nothing of a log-in takes that of the data's client, or of another that is told something.
+
+    Args:
+      main: the role in which a run's data are moved.
+    """
     scopes: dict[str, dict[str, str]] = {prefix: {} for prefix in ("", *PREFIXES)}
     for full, value in properties.items():
         prefix, name = _without_prefix(full)
         scopes[prefix][name] = value
-    others = {name: value for p in PREFIXES for name, value in scopes[p].items() if name in LOGIN}
-    return others | scopes[""] | scopes[f"{role}."]
+    found = scopes[""] | (scopes[f"{main}."] if role == "admin" else {}) | scopes[f"{role}."]
+    if not found.keys() & LOGIN.keys():
+        logins = (_login_of(scopes[prefix]) for prefix in (f"{main}.", *PREFIXES))
+        found |= next(filter(None, logins), {})
+    return found
+
+
+def _login_of(scope: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in scope.items() if name in LOGIN}
 
 
 def literal_secrets(properties: Mapping[str, str]) -> list[str]:
@@ -262,28 +271,52 @@ def literal_secrets(properties: Mapping[str, str]) -> list[str]:
     return [name for name, value in properties.items() if secrets.is_held(value)]
 
 
-def opened(properties: Mapping[str, str], role: Role) -> dict[str, str]:
+def opened(properties: Mapping[str, str], role: Role, main: Role = "consumer") -> dict[str, str]:
     """What one client reads, with references replaced by the values that they name; those that
     stand for a file stay.
 
     Raises:
       UsageError: a value cannot be had, or makes no sense.
     """
-    plain = _resolved(in_role(properties, role))
+    plain = _resolved(in_role(properties, role, main))
     try:
-        return _resolved(taken_apart(plain))
+        return _with_mechanism(_resolved(taken_apart(plain)))
     except ValueError as error:
         raise UsageError(f"use 'sasl.jaas.config': {error}") from None
 
 
 def mechanism(properties: Mapping[str, str], role: Role) -> str:
-    """The mechanism with which one client logs in; empty where it does not."""
-    read = in_role(properties, role)
-    names: tuple[str, ...] = ("security.protocol", "sasl.mechanism")
-    plain = _resolved({name: read[name] for name in names if name in read})
-    if not plain.get("security.protocol", "").upper().startswith("SASL"):
+    """The mechanism with which the data's client logs in; empty where it does not.
+
+    Raises:
+      UsageError: it cannot be known, or JAAS is for another one.
+    """
+    read = in_role(properties, role, role)
+    names = ("security.protocol", "sasl.mechanism", JAAS_MODULE)
+    told = _resolved({name: value for name, value in read.items() if name in names})
+    if not told.get("security.protocol", "").upper().startswith("SASL"):
         return ""
-    return plain.get("sasl.mechanism", "GSSAPI").upper()
+    try:
+        return _with_mechanism(told).get("sasl.mechanism", "GSSAPI").upper()
+    except ValueError as error:
+        raise UsageError(f"use 'sasl.jaas.config': {error}") from None
+
+
+def _with_mechanism(plain: Mapping[str, str]) -> dict[str, str]:
+    """Adds the mechanism that only the login module tells."""
+    module = plain.get(JAAS_MODULE)
+    found = {name: value for name, value in plain.items() if name != JAAS_MODULE}
+    if module is None:
+        return found
+    good_for = jaas.MECHANISMS[module]
+    given = found.get("sasl.mechanism")
+    if given is None and len(good_for) > 1:
+        raise ValueError(f"{module} is for {' or '.join(good_for)}; set sasl.mechanism")
+    if given is not None and given.upper() not in good_for:
+        raise ValueError(
+            f"its {module} is for {' or '.join(good_for)}, and sasl.mechanism is {given}"
+        )
+    return {"sasl.mechanism": good_for[0], **found}
 
 
 def _resolved(properties: Mapping[str, str]) -> dict[str, str]:

@@ -37,10 +37,10 @@ class LoginModule(NamedTuple):
 
 
 class Understood(NamedTuple):
-    """What an entry says: client properties, and the mechanisms that it is good for."""
+    """What an entry says: its login module, and client properties."""
 
+    module: str
     properties: dict[str, str]
-    mechanisms: tuple[str, ...]
 
 
 def is_jaas_file(text: str) -> bool:
@@ -191,9 +191,9 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 }
 """The property that each option of a login module is; none where there is nothing to decide."""
 
-_FAMILIES = {
-    "PlainLoginModule": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
-    "ScramLoginModule": ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"),
+MECHANISMS: Mapping[str, tuple[str, ...]] = {
+    "PlainLoginModule": ("PLAIN",),
+    "ScramLoginModule": ("SCRAM-SHA-256", "SCRAM-SHA-512"),
     "OAuthBearerLoginModule": ("OAUTHBEARER",),
     "Krb5LoginModule": ("GSSAPI",),
 }
@@ -222,4 +222,4 @@ def _understood(modules: list[LoginModule]) -> Understood:
         raise ValueError(f"{name}: {', '.join(unknown)} is not understood")
     if name == "Krb5LoginModule" and options.get("useKeyTab", "").lower() == "false":
         found.pop("sasl.kerberos.keytab", None)
-    return Understood(found, _FAMILIES[name])
+    return Understood(name, found)

@@ -2,8 +2,9 @@
 
 `PROPERTIES` are handed to the clients, each under the client's own name. `LOGIN` are those that say
 how to log in, which `transforms.kafka.login` makes sense of. `OWNED` are those that the bridge sets
-by itself, with the flag to use instead or the reason. `MEANINGLESS` are those that only Java
-programs read. Whatever stands nowhere is a misspelling, and refused.
+by itself, with the flag to use instead or the reason; `REFUSED` those that ask for what it does not
+do. `is_meaningless` knows those that say nothing here. Whatever stands nowhere is a misspelling,
+and refused.
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ def number(text: str) -> int:
     if not re.fullmatch(r"[0-9]+", text):
         raise ValueError("expected a whole number")
     return int(text)
+
+
+def number_or_default(text: str) -> int | None:
+    """A whole number; -1 is for the client's own default, None."""
+    return None if text == "-1" else number(text)
+
+
+def _zero_for_default(text: str) -> str:
+    return "0" if text == "-1" else text
 
 
 def _boolean(text: str) -> bool:
@@ -114,9 +124,17 @@ PROPERTIES: tuple[Property, ...] = (
         EVERY,
         "socket.receive.buffer.bytes",
         "receive_buffer_bytes",
-        number,
+        number_or_default,
+        _zero_for_default,
     ),
-    Property("send.buffer.bytes", EVERY, "socket.send.buffer.bytes", "send_buffer_bytes", number),
+    Property(
+        "send.buffer.bytes",
+        EVERY,
+        "socket.send.buffer.bytes",
+        "send_buffer_bytes",
+        number_or_default,
+        _zero_for_default,
+    ),
     Property("client.rack", CONSUMER, "client.rack", "client_rack"),
     Property("fetch.min.bytes", CONSUMER, "fetch.min.bytes", "fetch_min_bytes", number),
     Property("fetch.max.wait.ms", CONSUMER, "fetch.wait.max.ms", "fetch_max_wait_ms", number),
@@ -170,12 +188,16 @@ _SECRET = LoginProperty(secret=True)
 _PLAIN_TEXT = LoginProperty()
 _STORE_TYPE = LoginProperty(_one_of("PEM", "PKCS12", "JKS"))
 
+JAAS_MODULE = "sasl.jaas.module"
+"""What is kept of a login module beside its options: its name, which may tell the mechanism."""
+
 LOGIN: Mapping[str, LoginProperty] = {
     "security.protocol": LoginProperty(_one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")),
     "sasl.mechanism": LoginProperty(
         _one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER")
     ),
     "sasl.jaas.config": _SECRET,
+    JAAS_MODULE: _PLAIN_TEXT,
     "sasl.username": _PLAIN_TEXT,
     "sasl.password": _SECRET,
     "sasl.kerberos.service.name": _PLAIN_TEXT,
@@ -207,6 +229,7 @@ LOGIN: Mapping[str, LoginProperty] = {
 }
 
 ALIASES: Mapping[str, str] = {
+    "compression.codec": "compression.type",
     "metadata.broker.list": "bootstrap.servers",
     "sasl.mechanisms": "sasl.mechanism",
     "sasl.oauthbearer.client.credentials.client.id": "sasl.oauthbearer.client.id",
@@ -232,6 +255,7 @@ OWNED: Mapping[str, str] = {
     "max.poll.interval.ms": "it follows --delivery_timeout_s and --commit_interval_s",
     "max.poll.records": "the bridge sets it per poll",
     "max.request.size": "it follows the destination topic's max.message.bytes",
+    "message.max.bytes": "it follows the destination topic's max.message.bytes",
     "metadata.max.age.ms": "use --metadata_interval_s",
     "partition.assignment.strategy": "both clients share a group by the roundrobin assignor",
     "partitioner": "keys are placed as Java's client does; use --partition",
@@ -284,26 +308,42 @@ REFUSED: Mapping[str, Refusal] = {
 
 _MEANINGLESS = re.compile(
     r"""
-    auto\.include\.jmx\.reporter | client\.telemetry\..* | enable\.metrics\.push | metric\.reporters
-    | metrics\..* | config\.providers(\..*)? | security\.providers
+    # the JVM and its metrics
+    auto\.include\.jmx\.reporter | client\.telemetry\..* | enable\.metrics\.push
+    | metric\.reporters | metrics\..* | config\.providers(\..*)? | security\.providers
     | (key|value)\.(de)?serializer(\..*)?
     | sasl\.kerberos\.(kinit\.cmd|min\.time\.before\.relogin|ticket\.renew\..*)
     | sasl\.login\.(class|connect\.timeout\.ms|read\.timeout\.ms|refresh\..*|retry\..*)
+    | sasl\.oauthbearer\.(header\.urlencode|clock\.skew\.seconds|expected\..*|.*claim\.name
+        |jwks\.endpoint\..*|jwt\..*)
     | ssl\.(provider|protocol|enabled\.protocols|cipher\.suites|(key|trust)manager\.algorithm
-        |secure\.random\.implementation)
+        |secure\.random\.implementation|client\.auth)
+    # tuning of Java's clients
+    | default\.api\.timeout\.ms | max\.block\.ms | retry\.backoff\.max\.ms
+    | exclude\.internal\.topics
+    | socket\.connection\.setup\.timeout(\.max)?\.ms | metadata\.(recovery\..*|max\.idle\.ms)
+    | compression\.(gzip|lz4|zstd)\.level | transaction\.timeout\.ms
+    | partitioner\.(adaptive\.partitioning\.enable|availability\.timeout\.ms|ignore\.keys)
+    # tuning of librdkafka
+    | api\.version\.request(\..*)? | broker\.(address\.family|address\.ttl|version\.fallback)
+    | debug
+    | log_level | log\..* | statistics\.interval\.ms | socket\.(keepalive|nagle\.disable).*
+    | queue(d|\.buffering)\..* | enable\.(auto\.offset\.store|partition\.eof) | topic\.metadata\..*
+    # Kafka Connect, and schema registries
     | plugin\.(path|discovery) | (internal\.)?(key|value|header)\.converter(\..*)?
-    | (offset|config|status)\.(storage|flush)\..* | rest\..* | admin\.listeners.* | listeners
+    | (offset|config|status)\.(storage|flush)\..* | rest\..* | (admin\.)?listeners(\..*)?
     | connector\.client\.config\.override\.policy | task\.shutdown\..* | worker\..*
-    | topic\.creation\..*
-    | response\.http\..* | access\.control\..* | exactly\.once\..* | inter\.worker\..*
-    | scheduled\.rebalance\..* | connect\.protocol | heartbeat\.thread\..*
+    | topic\.(creation|tracking)\..* | response\.http\..* | access\.control\..* | exactly\.once\..*
+    | inter\.worker\..* | scheduled\.rebalance\..* | rebalance\.timeout\.ms | connect\.protocol
+    | schema\.registry\..* | (basic|bearer)\.auth\..*
     """,
     re.VERBOSE,
 )
 
 
 def is_meaningless(name: str) -> bool:
-    """Whether only Java programs read a property: the JVM, its metrics, or Kafka Connect."""
+    """Whether a property is known and says nothing here: it is the JVM's, Kafka Connect's, or a
+    client's tuning that the bridge does not offer."""
     return _MEANINGLESS.fullmatch(name) is not None
 
 

@@ -22,6 +22,7 @@ from transforms.errors import PreflightError
 from transforms.kafka.client import Committed, KafkaConfig, Offsets, Partition, TopicInfo
 from transforms.kafka.client_errors import part_names
 from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, select_topics
+from transforms.kafka.config import for_kafka_python, opened
 from transforms.kafka.kafka_python.common import (
     committed_text,
     connect,
@@ -57,7 +58,8 @@ class KafkaPythonAdmin:
     def __init__(self, cluster: KafkaConfig, timeout_s: float) -> None:
         self._servers = cluster.bootstrap_servers
         self._timeout_s = timeout_s
-        isolation = cluster.properties.get("isolation.level", "read_committed")
+        reader = for_kafka_python(opened(cluster.properties, "consumer", cluster.role), "consumer")
+        isolation = reader.get("isolation_level", "read_committed")
         self._isolation = IsolationLevel.build_from(isolation)
         self._admin = connect(
             KafkaAdminClient,

@@ -97,7 +97,7 @@ mend_reads()
 
 def connection(cluster: KafkaConfig, role: Role, timeout_s: float) -> dict[str, Any]:
     """The arguments of every kafka-python client: where to connect, how, and for how long."""
-    plain = properties.opened(cluster.properties, role)
+    plain = properties.opened(cluster.properties, role, cluster.role)
     return {
         **properties.for_kafka_python(plain, role),
         **login.settings(login_of(plain)),

@@ -71,7 +71,8 @@ def open_client(client: Callable[..., Any], settings: dict[str, Any]) -> Any:
 def reason(error: Exception) -> str:
     """The broker's or librdkafka's own words."""
     cause = error.args[0] if error.args else error
-    return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)
+    text = str(cause.str()) if isinstance(cause, KafkaError) else str(cause)
+    return " ".join(text.split())
 
 
 # -- partitions and offsets ------------------------------------------------------------------------

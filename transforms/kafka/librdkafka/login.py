@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import Any
 
+from transforms.kafka.client_rules import Repeats
 from transforms.kafka.login import Login
+from transforms.kafka.login.oauth import Tokens
 from transforms.kafka.login.tls import Tls
+
+_log = logging.getLogger(__name__)
 
 
 def settings(login: Login) -> dict[str, Any]:
@@ -18,14 +24,32 @@ def settings(login: Login) -> dict[str, Any]:
     if login.username:
         found |= {"sasl.username": login.username, "sasl.password": login.password}
     if login.oauth is not None:
-        oauth = login.oauth
-
-        def token(_: str) -> tuple[str, float, str, dict[str, str]]:
-            text, ends_at_s = oauth.token()
-            return text, ends_at_s, "", oauth.extensions
-
-        found["oauth_cb"] = token
+        found["oauth_cb"] = _Callback(login.oauth)
     return found
+
+
+class _Callback:
+    """Gives librdkafka tokens; an error must not leave it, which would end the process.
+
+    While there is no new token it gives the last one, for a moment: librdkafka asks again then, and
+    connections that are logged in stay so.
+    """
+
+    _MOMENT_S = 5.0
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._last = "none"
+        self._repeats = Repeats()
+
+    def __call__(self, _: str) -> tuple[str, float, str, dict[str, str]]:
+        try:
+            self._last, ends_at_s = self._tokens.token()
+        except Exception as error:
+            if self._repeats.let_pass(str(error)):
+                _log.warning("%s", error)
+            ends_at_s = time.time() + self._MOMENT_S
+        return self._last, ends_at_s, "", self._tokens.extensions
 
 
 def _tls(tls: Tls) -> dict[str, Any]:

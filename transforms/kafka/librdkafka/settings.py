@@ -21,7 +21,7 @@ _UNKNOWN_TOPIC_MS = 10_000
 
 
 def _connection(cluster: KafkaConfig, role: Role) -> dict[str, Any]:
-    plain = properties.opened(cluster.properties, role)
+    plain = properties.opened(cluster.properties, role, cluster.role)
     return {
         **properties.for_librdkafka(plain, role),
         **login.settings(login_of(plain)),

@@ -29,12 +29,15 @@ _RETRIES = Retry(
     status_forcelist=(429, 502, 503, 504),
     allowed_methods=None,
     raise_on_status=False,
+    respect_retry_after_header=False,  # it may say an hour
 )
 _FRESH_FOR = 0.8
 """A token is used for this part of its life, as Java's client has it."""
 
 
 _SPARE_S = 5.0
+
+_LONGEST_LIFE_S = 1e9
 
 
 class Token(NamedTuple):
@@ -73,7 +76,8 @@ class Tokens:
         self._scope = scope
         self._session = requests.Session()
         self._ca = ca or True
-        self._session.mount("http", HTTPAdapter(max_retries=_RETRIES))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._fresh_until_s = 0.0
@@ -111,6 +115,7 @@ class Tokens:
                 data=form,
                 auth=self._credentials,
                 timeout=_TIMEOUT_S,
+                allow_redirects=False,
                 verify=self._ca,  # of a session it would lose to REQUESTS_CA_BUNDLE
             )
         except requests.exceptions.SSLError as error:
@@ -137,13 +142,15 @@ class Tokens:
             found = answer.json()
             text = str(found["access_token"])
             life_s = found.get("expires_in")
-            ends_at_s = time.time() + float(life_s) if life_s is not None else _ends_at_s(text)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            life_s = _life_s(text) if life_s is None else float(life_s)
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise UsageError(
                 f"get a token from {self._url}: what it answers is no token with its life; is it "
                 "a token endpoint?"
             ) from None
-        return Token(text, ends_at_s)
+        if not 0 < life_s <= _LONGEST_LIFE_S:
+            raise UsageError(f"get a token from {self._url}: its life is {life_s:g} s")
+        return Token(text, time.time() + life_s)
 
 
 def tokens(plain: Mapping[str, str]) -> Tokens:
@@ -182,11 +189,11 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((name.strip(), value.strip()) for name, _, value in pairs)
 
 
-def _ends_at_s(token: str) -> float:
-    """The claim `exp` of a JSON web token, which says itself how long it is good for."""
+def _life_s(token: str) -> float:
+    """By the claim `exp` of a JSON web token, which says itself how long it is good for."""
     payload = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return float(claims["exp"])
+    return float(claims["exp"]) - time.time()
 
 
 def _said(answer: requests.Response) -> str:

@@ -13,6 +13,7 @@ from pipelines.preflight import common, dead_letters
 from pipelines.preflight.common import ACTION_S, CALL_S, CHECKS_S, Facts, Say
 from transforms.errors import PreflightError
 from transforms.kafka.client import Admin, Offsets, Partition, TopicInfo
+from transforms.kafka.client_rules import ASSIGNOR
 from transforms.pubsub import client as pubsub
 
 
@@ -62,9 +63,11 @@ def _kafka_source(options: Options) -> tuple[Facts, TopicInfo | None]:
                 )
         for info in found.values():
             common.require("READ", info)
+        common.require_group(admin, options.group_id)
+        if options.assignment == "group":
+            _refuse_others(options, admin)
         partitions = admin.partitions(topics)
         committed = admin.committed(options.group_id)
-        common.require_group(admin, options.group_id)
         if options.reset_offsets:
             _refuse_members(options, admin)
             begin = set(partitions)
@@ -130,6 +133,17 @@ def _refuse_outside(admin: Admin, operation: str, offsets: Offsets, what_to_do: 
     if wrong:
         more = f" ({len(wrong) - 1} more partitions too)" if len(wrong) > 1 else ""
         raise PreflightError(f"{wrong[0]}{more}; {what_to_do}")
+
+
+def _refuse_others(options: Options, admin: Admin) -> None:
+    """Members that share the group by another assignor keep the bridge out of it."""
+    assignor = admin.group_assignor(options.group_id)
+    if assignor not in ("", ASSIGNOR):
+        members = ", ".join(admin.group_members(options.group_id)[:3])
+        raise PreflightError(
+            f"join group {options.group_id}: it has members ({members}) that share it by the "
+            f"assignor {assignor}, and bridges share by {ASSIGNOR}; stop them first"
+        )
 
 
 def _refuse_members(options: Options, admin: Admin) -> None:

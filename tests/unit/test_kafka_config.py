@@ -143,6 +143,17 @@ def test_later_files_win_and_flags_win_over_what_is_for_one_role(file):
     assert config.in_role(found.properties, "consumer")["client.id"] == "flag"
 
 
+def test_a_flag_mends_what_a_file_must_not_say(file):
+    text = "consumer.enable.auto.commit=true"
+    with pytest.raises(UsageError, match=r"under way; remove it$"):
+        config.read([file(text)])
+    assert config.read([file(text)], {"enable.auto.commit": "false"}).properties == {}
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(file):
+    assert config.read([file(b"\xef\xbb\xbfclient.id=me")]).properties == {"client.id": "me"}
+
+
 def test_what_one_role_is_told_of_the_log_in_holds_for_those_that_are_told_nothing(file):
     text = "consumer.security.protocol=SSL\nconsumer.client.rack=r"
     found = config.read([file(text)]).properties
@@ -209,7 +220,7 @@ def test_what_the_bridge_sets_by_itself_is_left_out_of_a_file_with_a_note(file):
         ({"sasl.username": "env:"}, "expected env:NAME"),
         ({"sasl.username": "env:A B"}, "expected env:NAME"),
         ({"sasl.password": "secret:s"}, "expected secret:projects/P/secrets/S/versions/V"),
-        ({"sasl.username": "${file:/x:y}"}, "config providers are Java's"),
+        ({"sasl.username": "${file:/x:y}"}, "is for Java's config providers; use env:NAME"),
         ({"zzz": "1", "acks": "1"}, "; 'acks' cannot be "),
     ],
 )
@@ -222,7 +233,7 @@ OF_OTHERS = """
 default.api.timeout.ms max.block.ms retry.backoff.max.ms metadata.recovery.strategy sasl.login.class
 socket.connection.setup.timeout.max.ms exclude.internal.topics compression.zstd.level
 ssl.client.auth partitioner.ignore.keys
- sasl.oauthbearer.jwks.endpoint.url sasl.oauthbearer.sub.claim.name debug
+sasl.oauthbearer.jwks.endpoint.url sasl.oauthbearer.sub.claim.name debug
 schema.registry.url basic.auth.user.info rebalance.timeout.ms topic.tracking.enable log_level
 admin.listeners.https.ssl.key.password listeners.https.ssl.key.password socket.keepalive.enable
 broker.address.family statistics.interval.ms queue.buffering.max.ms queued.min.messages
@@ -301,6 +312,13 @@ def test_jaas_by_reference_is_taken_apart_where_it_is_used(monkeypatch):
     plain = config.opened(found, "producer")
     assert (plain["sasl.username"], plain["sasl.password"]) == ("u", "hunter2")
     assert "sasl.jaas.config" not in plain
+
+
+def test_what_only_java_would_fill_in_is_no_password(monkeypatch):
+    found = from_flags(sasl_jaas_config="env:JAAS").properties
+    monkeypatch.setenv("JAAS", 'x.PlainLoginModule required password="${file:/opt/s:pw}";')
+    with pytest.raises(UsageError, match=r"'sasl.jaas.config': .*Java's config providers"):
+        config.opened(found, "consumer")
 
 
 def test_kafkas_own_way_to_name_a_variable_is_a_reference(file, monkeypatch):

@@ -59,6 +59,9 @@ class FakeCluster:
     def may_join(self, group_id: str) -> bool:
         return True
 
+    def group_assignor(self, group_id: str) -> str:
+        return "roundrobin" if self.members else ""
+
     def group_members(self, group_id: str) -> list[str]:
         return self.members
 

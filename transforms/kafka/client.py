@@ -330,6 +330,9 @@ class Admin(Protocol):
     def may_join(self, group_id: str) -> bool:
         """Whether this user may join a group and commit for it; the group does not notice."""
 
+    def group_assignor(self, group_id: str) -> str:
+        """By which assignor the group's present members share it; empty if there are none."""
+
     def group_members(self, group_id: str) -> list[str]:
         """Client ids and hosts of the group's present members; empty for an unknown group."""
 

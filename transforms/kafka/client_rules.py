@@ -9,6 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 SESSION_TIMEOUT_MS = 10_000
 """A member that died is replaced after this."""
 
+ASSIGNOR = "roundrobin"
+"""How the members of a group share its partitions; both clients know it by this name."""
+
 HEARTBEAT_INTERVAL_MS = SESSION_TIMEOUT_MS // 3
 
 FETCH_MAX_WAIT_MS = 100

@@ -64,13 +64,12 @@ def read(files: Sequence[str], flags: Mapping[str, str] = {}) -> Found:
         one), refused (with the reason), or has a value that makes no sense. Shows no secret.
     """
     found = Found({}, {}, [])
-    for path in files:
-        _take(found, f"read --kafka_properties {path}", _of_file(path), in_file=True)
     own = _normal("read --kafka_config", flags)
-    for name in own:  # a flag wins over what a file says for one role alone
-        for prefix in PREFIXES:
-            found.properties.pop(prefix + name, None)
-            found.flags.pop(prefix + name, None)
+    for path in files:
+        of_file = _of_file(path)
+        # A flag wins over what a file says, also for one role alone.
+        kept = {name: of_file[name] for name in of_file if _without_prefix(name)[1] not in own}
+        _take(found, f"read --kafka_properties {path}", kept, in_file=True)
     _take(found, "read --kafka_config", own, in_file=False)
     return found
 
@@ -78,7 +77,7 @@ def read(files: Sequence[str], flags: Mapping[str, str] = {}) -> Found:
 def _of_file(path: str) -> dict[str, str]:
     where = f"read --kafka_properties {path}"
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"{where}: {reason}; name a readable .properties or JAAS file") from error
@@ -193,7 +192,8 @@ def _complaint(full: str, name: str, value: str, in_file: bool) -> str | None:
     if name in REFUSED:
         reason = REFUSED[name].reason
     if reason:
-        return f"'{full}' cannot be {_shown(name, value)}: {reason}"
+        what_to_do = "; remove it" if in_file else ""
+        return f"'{full}' cannot be {_shown(name, value)}: {reason}{what_to_do}"
     if name in BY_NAME:
         convert, secret = BY_NAME[name].convert, False
     elif name in LOGIN:
@@ -208,13 +208,17 @@ def _complaint(full: str, name: str, value: str, in_file: bool) -> str | None:
                 f"'{full}' would stand in the list of processes; give a reference such as "
                 "env:NAME or file:PATH, or put it into a file for --kafka_properties"
             )
-        elif "${" in value and value.endswith("}"):
-            return f"'{full}': config providers are Java's; use env:NAME or file:PATH"
+        elif _PROVIDER.search(value):
+            return f"'{full}': {_NO_PROVIDERS}"
         else:
             convert(value)
     except ValueError as error:
         return f"'{full}': {error}" + ("" if secret else f", got '{value}'")
     return None
+
+
+_PROVIDER = re.compile(r"\$\{\w+:[^}]*\}")
+_NO_PROVIDERS = "${...} is for Java's config providers; use env:NAME or file:PATH"
 
 
 def _shown(name: str, value: str) -> str:
@@ -280,7 +284,10 @@ def opened(properties: Mapping[str, str], role: Role, main: Role = "consumer") -
     """
     plain = _resolved(in_role(properties, role, main))
     try:
-        return _with_mechanism(_resolved(taken_apart(plain)))
+        apart = taken_apart(plain)
+        if any(map(_PROVIDER.search, apart.values())):
+            raise ValueError(_NO_PROVIDERS)
+        return _with_mechanism(_resolved(apart))
     except ValueError as error:
         raise UsageError(f"use 'sasl.jaas.config': {error}") from None
 

@@ -218,17 +218,29 @@ class KafkaPythonAdmin:
             code: int = manager.run(manager.send, beat, coordinator).error_code
             return code
 
-        code = self._ask(f"ask for group {group_id}", ask)
+        try:
+            code = self._ask(f"ask for group {group_id}", ask)
+        except PreflightError as error:
+            if isinstance(error.__cause__, errors.GroupAuthorizationFailedError):
+                return False
+            raise
         return bool(code != errors.GroupAuthorizationFailedError.errno)
 
+    def group_assignor(self, group_id: str) -> str:
+        found = self._group(group_id)
+        return str(found["protocol_data"]) if found["members"] else ""
+
     def group_members(self, group_id: str) -> list[str]:
-        answer = self._ask(
-            f"describe group {group_id}", lambda: self._admin.describe_groups([group_id])
-        )
         return [
             " ".join(f"{member['client_id']} ({member['client_host']})".split())
-            for member in answer[group_id]["members"]
+            for member in self._group(group_id)["members"]
         ]
+
+    def _group(self, group_id: str) -> dict[str, Any]:
+        what = f"describe group {group_id}"
+        found = self._ask(what, lambda: self._admin.describe_groups([group_id]))
+        group: dict[str, Any] = found[group_id]
+        return group
 
     def close(self) -> None:
         with contextlib.suppress(TimeoutError):

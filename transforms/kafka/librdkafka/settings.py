@@ -7,6 +7,7 @@ from typing import Any
 from transforms.kafka import config as properties
 from transforms.kafka.client import ConsumerConfig, KafkaConfig, ProducerConfig
 from transforms.kafka.client_rules import (
+    ASSIGNOR,
     FETCH_MAX_WAIT_MS,
     HEARTBEAT_INTERVAL_MS,
     SESSION_TIMEOUT_MS,
@@ -51,7 +52,7 @@ def of_consumer(cluster: KafkaConfig, config: ConsumerConfig) -> dict[str, Any]:
         **({"group.instance.id": config.instance_id} if config.instance_id else {}),
         "max.poll.interval.ms": config.max_poll_interval_ms,
         "topic.metadata.refresh.interval.ms": config.metadata_interval_ms,
-        "partition.assignment.strategy": "roundrobin",
+        "partition.assignment.strategy": ASSIGNOR,
         "auto.offset.reset": "error",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

@@ -58,5 +58,8 @@ def login(plain: Mapping[str, str]) -> Login:
         return found._replace(oauth=tokens(plain))
     missing = [name for name in ("sasl.username", "sasl.password") if not plain.get(name)]
     if missing:
-        raise UsageError(f"log in with sasl.mechanism={mechanism}: {' and '.join(missing)} missing")
+        raise UsageError(
+            f"log in with sasl.mechanism={mechanism}: {' and '.join(missing)} missing; give them, "
+            "sasl.jaas.config, or a JAAS file as another --kafka_properties"
+        )
     return found._replace(username=plain["sasl.username"], password=plain["sasl.password"])

@@ -131,9 +131,11 @@ class Tokens:
         if answer.status_code >= 500 or answer.status_code == 429:
             raise UnavailableError(f"get a token from {self._url}: it answers {_said(answer)}")
         if not answer.ok:
+            client = "sasl.oauthbearer.client.id, .client.secret and .scope"
+            where = "sasl.oauthbearer.token.endpoint.url"
             raise UsageError(
                 f"get a token from {self._url}: it answers {_said(answer)}; check "
-                "sasl.oauthbearer.client.id, .client.secret and .scope"
+                + (where if answer.status_code in (404, 405) else client)
             )
         return self._understood(answer)
 

@@ -1086,7 +1086,9 @@ def test_topics_are_described_and_made(clients, unique):
     admin.create_topic(f"{unique}-b", 3, 1)
     found = admin.topics([f"^{unique}"])
     assert list(found) == [f"{unique}-{letter}" for letter in "abc"]
-    assert found[f"{unique}-a"] == (f"{unique}-a", 2, 123456, True, 77)
+    assert found[f"{unique}-a"][:5] == (f"{unique}-a", 2, 123456, True, 77)
+    assert found[f"{unique}-a"].described
+    assert found[f"{unique}-a"].operations >= {"READ", "WRITE"}
     assert found[f"{unique}-c"].max_timestamp_ahead_ms is None
     assert admin.cluster_id() == clients.admin().cluster_id() != ""
     assert found[f"{unique}-b"].partitions == 3

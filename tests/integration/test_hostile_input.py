@@ -91,7 +91,7 @@ SASL = (
     "--kafka_config=security.protocol=SASL_PLAINTEXT",
     "--kafka_config=sasl.mechanism=PLAIN",
     "--kafka_config=sasl.username=user",
-    f"--kafka_config=sasl.password={SECRET}",
+    "--kafka_config=sasl.password=env:PLANTED",
 )
 FOREIGN = "projects/someone-else/subscriptions/theirs"
 
@@ -167,7 +167,7 @@ def cases(request, kafka, pubsub, stack, tmp_path_factory):
     pubsub.create("hostile")
 
     def run(case: Case, folder: Path) -> tuple[Bridge, int]:
-        env, brokers = stack.env(), stack.bootstrap_servers
+        env, brokers = {**stack.env(), "PLANTED": SECRET}, stack.bootstrap_servers
         with ExitStack() as opened:
             if case.broker is not None:
                 brokers = opened.enter_context(Server(case.broker)).address

@@ -18,7 +18,7 @@ from ends import ROOT, Kafka, until
 from secure_servers import AWKWARD, BRIDGE, LOGINS, PASSWORDS, STRANGER, keystore
 
 from pipelines import kafka_to_ps, ps_to_kafka
-from transforms.records import PubsubRecord
+from transforms.records import KafkaRecord, PubsubRecord
 
 LIMIT_S = 10.0
 """Within this a bridge that cannot log in has ended."""
@@ -394,3 +394,32 @@ def test_what_a_user_lacks_to_write_is_named_until_nothing_is(
     assert ps_to_kafka.main(argv) == 0
     [record] = plain.receive(unique, 1)
     assert len(record.value or b"") == 2_000_000
+
+
+# -- in the middle of a run ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_token_endpoint_that_is_away_degrades_a_run_and_ends_it_not(
+    secure, plain, pubsub, unique, tmp_path, run_bridge, client
+):
+    plain.create(unique)
+    topic, subscription = pubsub.create(unique)
+    plain.send([KafkaRecord(unique, value=b"before")])
+    file = client_file(tmp_path, secure.properties("REAUTH", "OAUTHBEARER"))
+    argv = to_pubsub(secure, "REAUTH", unique, topic, file, f"--kafka_client={client}")
+    secure.tokens.lifetime_s = 8.0
+    try:
+        bridge = run_bridge("kafka_to_ps", *argv)
+        pubsub.receive(subscription, 1)
+        secure.tokens.fail(60)
+        until(lambda: "degraded (source)" in bridge.output, "trouble")
+        secure.tokens.fail(0)
+        plain.send([KafkaRecord(unique, value=b"after")])
+        [message] = pubsub.receive(subscription, 1)
+    finally:
+        secure.tokens.lifetime_s = 3600.0
+        secure.tokens.fail(0)
+    assert message.data == b"after"
+    assert bridge.stop()["delivered"] == 2
+    assert "get a token from" in bridge.output

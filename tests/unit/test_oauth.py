@@ -82,7 +82,7 @@ def test_the_last_token_is_used_while_the_endpoint_is_away(endpoint, monkeypatch
         monkeypatch.setattr(oauth.time, "time", lambda now=time.time: now() + 0.85 * life_s)
         assert tokens.token() is last
         assert "the last token is good until it ends" in caplog.text
-        monkeypatch.setattr(oauth.time, "time", lambda: last.ends_at_s - 1)
+        monkeypatch.setattr(oauth.time, "time", lambda: last.ends_at_s - 0.5)
         with pytest.raises(UnavailableError):
             tokens.token()
     finally:

@@ -151,6 +151,8 @@ class KafkaPythonConsumer(AskingConsumer):
                 self._break_at_gap(part, at, None if cut is None else cut.offset)
         elif isinstance(error, (errors.CorruptRecordError, errors.UnsupportedCodecError)):
             self._on_unreadable(error)
+        elif isinstance(error, UnavailableError):  # whoever gives tickets or tokens
+            raise error
         elif isinstance(error, errors.RetriableError):
             raise UnavailableError(f"read: {reason(error)}") from error
         else:

@@ -15,8 +15,10 @@ from transforms.kafka.client_rules import Repeats
 _log = logging.getLogger(__name__)
 
 
+REFUSED_LOGINS = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
+
 ENDINGS = {
-    KafkaError._AUTHENTICATION,
+    *REFUSED_LOGINS,
     KafkaError._BAD_COMPRESSION,
     KafkaError._BAD_MSG,
     KafkaError._FATAL,
@@ -25,7 +27,6 @@ ENDINGS = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.INCONSISTENT_GROUP_PROTOCOL,
     KafkaError.INVALID_MSG,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
 }
 """What ends a consumer; librdkafka gets over every other error by itself."""

@@ -12,7 +12,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, Message, TopicPartition
 
 from transforms.deadlines import within
-from transforms.errors import SourceError
+from transforms.errors import SourceError, UnavailableError
 from transforms.kafka.client import (
     ConsumerConfig,
     KafkaConfig,
@@ -26,6 +26,7 @@ from transforms.kafka.librdkafka import settings
 from transforms.kafka.librdkafka.asking import AskingConsumer
 from transforms.kafka.librdkafka.common import (
     ENDINGS,
+    REFUSED_LOGINS,
     Log,
     message_offset,
     message_partition,
@@ -33,6 +34,7 @@ from transforms.kafka.librdkafka.common import (
     partitions_of,
     with_offsets,
 )
+from transforms.kafka.librdkafka.login import TokenCallback
 from transforms.kafka.librdkafka.pattern import PatternWatch
 from transforms.kafka.librdkafka.places import Places
 from transforms.kafka.librdkafka.rereading import Rereader
@@ -56,10 +58,9 @@ class LibrdkafkaConsumer(AskingConsumer):
     """A `Consumer`; see there for what each method promises."""
 
     def __init__(self, cluster: KafkaConfig, config: ConsumerConfig) -> None:
-        consumer = open_client(
-            confluent_kafka.Consumer,
-            {**settings.of_consumer(cluster, config), "error_cb": self._on_error},
-        )
+        told = settings.of_consumer(cluster, config)
+        self._tokens: TokenCallback | None = told.get("oauth_cb")
+        consumer = open_client(confluent_kafka.Consumer, {**told, "error_cb": self._on_error})
         super().__init__(consumer, cluster, config)
         self._rereader = Rereader(cluster, config)
         self._metadata_interval_s = config.metadata_interval_ms / 1000
@@ -226,7 +227,10 @@ class LibrdkafkaConsumer(AskingConsumer):
 
     def _on_error(self, error: KafkaError) -> None:
         """Client-wide errors; those of a partition come as messages."""
-        if error.fatal() or error.code() in ENDINGS:
+        trouble = self._tokens.trouble if self._tokens is not None else None
+        if error.code() in REFUSED_LOGINS and isinstance(trouble, UnavailableError):
+            self._error = self._error or UnavailableError(f"read: {trouble}")
+        elif error.fatal() or error.code() in ENDINGS:
             self._error = self._error or SourceError(f"read: {error.str()}")
         else:
             self._said.warn("consumer", error)

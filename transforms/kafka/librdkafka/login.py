@@ -24,20 +24,24 @@ def settings(login: Login) -> dict[str, Any]:
     if login.username:
         found |= {"sasl.username": login.username, "sasl.password": login.password}
     if login.oauth is not None:
-        found["oauth_cb"] = _Callback(login.oauth)
+        found["oauth_cb"] = TokenCallback(login.oauth)
     return found
 
 
-class _Callback:
+class TokenCallback:
     """Gives librdkafka tokens; an error must not leave it, which would end the process.
 
     While there is no new token it gives the last one, for a moment: librdkafka asks again then, and
     connections that are logged in stay so.
+
+    Attributes:
+      trouble: why there is no new token, while there is none.
     """
 
     _MOMENT_S = 5.0
 
     def __init__(self, tokens: Tokens) -> None:
+        self.trouble: Exception | None = None
         self._tokens = tokens
         self._last = "none"
         self._repeats = Repeats()
@@ -45,7 +49,9 @@ class _Callback:
     def __call__(self, _: str) -> tuple[str, float, str, dict[str, str]]:
         try:
             self._last, ends_at_s = self._tokens.token()
+            self.trouble = None
         except Exception as error:
+            self.trouble = error
             if self._repeats.let_pass(str(error)):
                 _log.warning("%s", error)
             ends_at_s = time.time() + self._MOMENT_S

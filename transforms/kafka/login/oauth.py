@@ -35,7 +35,9 @@ _FRESH_FOR = 0.8
 """A token is used for this part of its life, as Java's client has it."""
 
 
-_SPARE_S = 5.0
+_SPARE_S = 1.0
+_PAUSE_S = 1.0
+"""After a failure the endpoint is left alone for so long: clients try again at once."""
 
 _LONGEST_LIFE_S = 1e9
 
@@ -81,9 +83,11 @@ class Tokens:
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._fresh_until_s = 0.0
+        self._failure: Exception | None = None
+        self._failed_at_s = 0.0
 
     def token(self) -> Token:
-        """A token that is good for a while; while the endpoint is away, the last one to its end.
+        """A token that is good for a while; while there is no new one, the last one to its end.
 
         Raises:
           UsageError: the endpoint refuses the client, or answers what is no token.
@@ -93,13 +97,18 @@ class Tokens:
             asked_at_s = time.time()
             if self._token is not None and asked_at_s < self._fresh_until_s:
                 return self._token
+            if self._failure is not None and asked_at_s < self._failed_at_s + _PAUSE_S:
+                raise self._failure
             try:
                 new = self._ask()
-            except UnavailableError as error:
+            except (UnavailableError, UsageError) as error:
+                self._failure, self._failed_at_s = error, asked_at_s
                 if self._token is None or self._token.ends_at_s < asked_at_s + _SPARE_S:
                     raise
                 _log.warning("%s; the last token is good until it ends", error)
+                self._fresh_until_s = asked_at_s + _PAUSE_S
                 return self._token
+            self._failure = None
             self._token = new
             self._fresh_until_s = asked_at_s + (new.ends_at_s - asked_at_s) * _FRESH_FOR
             return new

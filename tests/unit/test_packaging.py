@@ -23,7 +23,6 @@ DISTRIBUTIONS = {
     "numpy": "numpy",
     "requests": "requests",
     "rich": "rich",
-    "urllib3": "requests",
 }
 """The declared dependency that brings each package in."""
 

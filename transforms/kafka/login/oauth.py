@@ -12,9 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
-from urllib3.util.retry import Retry
 
 from transforms import secrets
 from transforms.errors import UnavailableError, UsageError
@@ -22,15 +20,7 @@ from transforms.kafka.login import files
 
 _log = logging.getLogger(__name__)
 
-_TIMEOUT_S = 2.0
-_RETRIES = Retry(
-    total=1,
-    backoff_factor=0.2,
-    status_forcelist=(429, 502, 503, 504),
-    allowed_methods=None,
-    raise_on_status=False,
-    respect_retry_after_header=False,  # it may say an hour
-)
+_TIMEOUT_S = 3.0
 _FRESH_FOR = 0.8
 """A token is used for this part of its life, as Java's client has it."""
 
@@ -78,8 +68,6 @@ class Tokens:
         self._scope = scope
         self._session = requests.Session()
         self._ca = ca or True
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._fresh_until_s = 0.0

@@ -121,7 +121,7 @@ def test_a_token_without_a_life_that_makes_sense_is_named(endpoint, monkeypatch,
 def test_librdkafka_gets_the_last_token_for_a_moment_where_there_is_no_new_one(endpoint, caplog):
     ask = librdkafka_login.settings(Login("SASL_SSL", oauth=client(endpoint.url)))["oauth_cb"]
     text, ends_at_s, _, _ = ask("")
-    ask._tokens = client("http://127.0.0.1:1/token")
+    ask.tokens = client("http://127.0.0.1:1/token")
     again, soon_s, _, extensions = ask("")
     assert (again, extensions) == (text, {})
     assert soon_s < time.time() + 10 < ends_at_s

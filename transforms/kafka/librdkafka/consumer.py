@@ -59,7 +59,7 @@ class LibrdkafkaConsumer(AskingConsumer):
 
     def __init__(self, cluster: KafkaConfig, config: ConsumerConfig) -> None:
         told = settings.of_consumer(cluster, config)
-        self._tokens: TokenCallback | None = told.get("oauth_cb")
+        self._token_callback: TokenCallback | None = told.get("oauth_cb")
         consumer = open_client(confluent_kafka.Consumer, {**told, "error_cb": self._on_error})
         super().__init__(consumer, cluster, config)
         self._rereader = Rereader(cluster, config)
@@ -227,7 +227,8 @@ class LibrdkafkaConsumer(AskingConsumer):
 
     def _on_error(self, error: KafkaError) -> None:
         """Client-wide errors; those of a partition come as messages."""
-        trouble = self._tokens.trouble if self._tokens is not None else None
+        callback = self._token_callback
+        trouble = callback.tokens.failure if callback is not None else None
         if error.code() in REFUSED_LOGINS and isinstance(trouble, UnavailableError):
             self._error = self._error or UnavailableError(f"read: {trouble}")
         elif error.fatal() or error.code() in ENDINGS:

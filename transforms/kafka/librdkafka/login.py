@@ -33,29 +33,23 @@ class TokenCallback:
 
     While there is no new token it gives the last one, for a moment: librdkafka asks again then, and
     connections that are logged in stay so.
-
-    Attributes:
-      trouble: why there is no new token, while there is none.
     """
 
     _MOMENT_S = 5.0
 
     def __init__(self, tokens: Tokens) -> None:
-        self.trouble: Exception | None = None
-        self._tokens = tokens
+        self.tokens = tokens
         self._last = "none"
         self._repeats = Repeats()
 
     def __call__(self, _: str) -> tuple[str, float, str, dict[str, str]]:
         try:
-            self._last, ends_at_s = self._tokens.token()
-            self.trouble = None
+            self._last, ends_at_s = self.tokens.token()
         except Exception as error:
-            self.trouble = error
             if self._repeats.let_pass(str(error)):
                 _log.warning("%s", error)
             ends_at_s = time.time() + self._MOMENT_S
-        return self._last, ends_at_s, "", self._tokens.extensions
+        return self._last, ends_at_s, "", self.tokens.extensions
 
 
 def _tls(tls: Tls) -> dict[str, Any]:

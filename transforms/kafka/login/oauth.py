@@ -47,6 +47,8 @@ class Tokens:
 
     Safe to use from several threads.
 
+    Attributes:
+      failure: why the last try for a token failed; None if it did not.
     Args:
       url: the token endpoint.
       ca: PEM file of those whom the endpoint's certificate may be from; None for the system's.
@@ -71,7 +73,7 @@ class Tokens:
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._fresh_until_s = 0.0
-        self._failure: Exception | None = None
+        self.failure: Exception | None = None
         self._failed_at_s = 0.0
 
     def token(self) -> Token:
@@ -85,18 +87,18 @@ class Tokens:
             asked_at_s = time.time()
             if self._token is not None and asked_at_s < self._fresh_until_s:
                 return self._token
-            if self._failure is not None and asked_at_s < self._failed_at_s + _PAUSE_S:
-                raise self._failure
+            if self.failure is not None and asked_at_s < self._failed_at_s + _PAUSE_S:
+                raise self.failure
             try:
                 new = self._ask()
             except (UnavailableError, UsageError) as error:
-                self._failure, self._failed_at_s = error, asked_at_s
+                self.failure, self._failed_at_s = error, asked_at_s
                 if self._token is None or self._token.ends_at_s < asked_at_s + _SPARE_S:
                     raise
                 _log.warning("%s; the last token is good until it ends", error)
                 self._fresh_until_s = asked_at_s + _PAUSE_S
                 return self._token
-            self._failure = None
+            self.failure = None
             self._token = new
             self._fresh_until_s = asked_at_s + (new.ends_at_s - asked_at_s) * _FRESH_FOR
             return new

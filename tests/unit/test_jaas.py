@@ -71,12 +71,17 @@ def test_a_login_module_is_known_by_its_last_name(module):
         ("", "expected one login module, got 0"),
         (f"{PLAIN} required; {PLAIN} required;", "expected one login module, got 2"),
         ("x.LdapLoginModule required;", "LdapLoginModule is not understood, only PlainLoginModule"),
-        (f"{SCRAM} required tokenauth=true;", "ScramLoginModule: tokenauth is not understood"),
+        (f"{SCRAM} required tokenauth=true;", "ScramLoginModule: an option is not understood"),
         (f"{PLAIN} username=u;", f"expected 'required' after {PLAIN}"),
         (f"{PLAIN} required username=u password=hunter2", "at the end, after password"),
         (f"{PLAIN} required username=u password hunter2;", "expected '=' after password"),
         (f'{PLAIN} required password="hunter2;', "a quotation mark is not closed"),
         (f"{PLAIN} required password=;", "expected a value after password"),
+        ("hunter2", "expected 'required' after a word that is not shown"),
+        ("hunter2 required;", "a word that is not shown is not understood"),
+        (f"{PLAIN} required password=my hunter2;", "expected '=' after a word that is not shown"),
+        (f"{PLAIN} required password=my hunter2=x;", "an option is not understood (not shown)"),
+        (f"{PLAIN} required hunter2", "expected '=' after a word that is not shown"),
     ],
 )
 def test_what_is_not_understood_is_named_and_no_password_shown(text, complaint):
@@ -87,7 +92,7 @@ def test_what_is_not_understood_is_named_and_no_password_shown(text, complaint):
 
 
 def test_a_file_without_the_clients_section_is_named():
-    with pytest.raises(ValueError, match=r"no section KafkaClient, only KafkaServer"):
+    with pytest.raises(ValueError, match=r"no section KafkaClient; the first one is KafkaServer"):
         jaas.understand_file(f"KafkaServer {{ {PLAIN} required; }};")
 
 

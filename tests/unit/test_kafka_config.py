@@ -321,6 +321,21 @@ def test_what_only_java_would_fill_in_is_no_password(monkeypatch):
         config.opened(found, "consumer")
 
 
+@pytest.mark.parametrize("prefix", ["", "consumer."])
+def test_jaas_by_reference_takes_the_place_of_the_log_in_of_a_file(file, monkeypatch, prefix):
+    theirs = f'{prefix}sasl.jaas.config=x.PlainLoginModule required username="u" password="p";'
+    monkeypatch.setenv("JAAS", "x.PlainLoginModule required username=me password=mine;")
+    found = config.read([file(theirs)], {"consumer.sasl.jaas.config": "env:JAAS"})
+    plain = config.opened(found.properties, "consumer")
+    assert (plain["sasl.username"], plain["sasl.password"]) == ("me", "mine")
+
+
+def test_a_character_of_two_halves_is_one_and_half_of_one_is_refused(file):
+    assert config.read([file("client.id=\\ud83d\\ude00")]).properties["client.id"] == "\U0001f600"
+    with pytest.raises(UsageError, match=r"line 1: .*one half of a character"):
+        config.read([file("client.id=\\ud83d")])
+
+
 def test_kafkas_own_way_to_name_a_variable_is_a_reference(file, monkeypatch):
     found = config.read([file("sasl.password=${env:PW}")]).properties
     assert found == {"sasl.password": "env:PW"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,12 +65,24 @@ def read(files: Sequence[str], flags: Mapping[str, str] = {}) -> Found:
     """
     found = Found({}, {}, [])
     own = _normal("read --kafka_config", flags)
+    # A flag wins over what a file says, also for one role alone.
+    by_flag = _replaced([*own, *(prefix + name for name in own for prefix in PREFIXES)])
     for path in files:
-        of_file = _of_file(path)
-        # A flag wins over what a file says, also for one role alone.
-        kept = {name: of_file[name] for name in of_file if _without_prefix(name)[1] not in own}
-        _take(found, f"read --kafka_properties {path}", kept, in_file=True)
+        of_file = {name: v for name, v in _of_file(path).items() if name not in by_flag}
+        for name in _replaced(of_file):
+            found.properties.pop(name, None)
+        _take(found, f"read --kafka_properties {path}", of_file, in_file=True)
     _take(found, "read --kafka_config", own, in_file=False)
+    return found
+
+
+def _replaced(names: Iterable[str]) -> set[str]:
+    """What these properties take the place of: themselves, and JAAS of all that JAAS can say."""
+    found = set(names)
+    for full in names:
+        prefix, name = _without_prefix(full)
+        if name == "sasl.jaas.config":
+            found |= {prefix + each for each in (JAAS_MODULE, *jaas.PROPERTIES)}
     return found
 
 
@@ -259,11 +271,17 @@ def in_role(properties: Mapping[str, str], role: Role, main: Role = "consumer") 
     for full, value in properties.items():
         prefix, name = _without_prefix(full)
         scopes[prefix][name] = value
-    found = scopes[""] | (scopes[f"{main}."] if role == "admin" else {}) | scopes[f"{role}."]
+    found = _over(scopes[""], scopes[f"{main}."] if role == "admin" else {})
+    found = _over(found, scopes[f"{role}."])
     if not found.keys() & LOGIN.keys():
         logins = (_login_of(scopes[prefix]) for prefix in (f"{main}.", *PREFIXES))
         found |= next(filter(None, logins), {})
     return found
+
+
+def _over(lower: Mapping[str, str], upper: Mapping[str, str]) -> dict[str, str]:
+    replaced = _replaced(upper)
+    return {name: value for name, value in lower.items() if name not in replaced} | dict(upper)
 
 
 def _login_of(scope: Mapping[str, str]) -> dict[str, str]:

@@ -69,7 +69,8 @@ def understand_file(text: str) -> Understood:
         reader.take_sign(";")
         sections[name] = modules
     if SECTION not in sections:
-        raise ValueError(f"no section {SECTION}, only {', '.join(sections) or 'nothing'}")
+        first = next(iter(sections), "nothing")
+        raise ValueError(f"no section {SECTION}; the first one is {first}")
     return _understood(sections[SECTION])
 
 
@@ -108,7 +109,8 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
 
 
 class _Reader:
-    """Takes tokens one by one; its errors show no value, since one may be a password."""
+    """Takes tokens one by one; its errors show words of this module's own vocabulary alone, since
+    any other may be a password, or a part of one that a quotation mark was forgotten around."""
 
     def __init__(self, text: str) -> None:
         self._tokens = list(_tokens(text))
@@ -127,7 +129,7 @@ class _Reader:
 
     def sign(self, sign: str) -> None:
         if not self.take_sign(sign):
-            raise ValueError(f"expected '{sign}' after {self._last_name}")
+            raise ValueError(f"expected '{sign}' after {_shown(self._last_name)}")
 
     def name(self, what: str) -> str:
         self._last_name = self._take(what, ("word",))
@@ -140,7 +142,7 @@ class _Reader:
         """`CLASS FLAG NAME=VALUE ... ;`"""
         name = self.name("a login module")
         if self._take("'required'", ("word",)).lower() not in _CONTROL_FLAGS:
-            raise ValueError(f"expected 'required' after {name}")
+            raise ValueError(f"expected 'required' after {_shown(name)}")
         options = {}
         while not self.take_sign(";"):
             option = self.name("an option, or ';' at the end,")
@@ -150,7 +152,7 @@ class _Reader:
 
     def _take(self, what: str, kinds: tuple[str, ...]) -> str:
         if self.at_end or self._tokens[self._next][0] not in kinds:
-            raise ValueError(f"expected {what} after {self._last_name}")
+            raise ValueError(f"expected {what} after {_shown(self._last_name)}")
         self._next += 1
         return self._tokens[self._next - 1][1]
 
@@ -201,13 +203,27 @@ MECHANISMS: Mapping[str, tuple[str, ...]] = {
 
 _EXTENSION = "extension_"
 
+PROPERTIES = frozenset(
+    {name for names in _OPTIONS.values() for name in names.values() if name}
+    | {"sasl.oauthbearer.extensions"}
+)
+"""All properties that a login module may give."""
+
+_WORDS = {"the beginning", SECTION, *(option for names in _OPTIONS.values() for option in names)}
+_CLASS = re.compile(r"[A-Za-z_][\w.$]*LoginModule")
+
+
+def _shown(word: str) -> str:
+    """A word, if it is known to be none of a password's."""
+    return word if word in _WORDS or _CLASS.fullmatch(word) else "a word that is not shown"
+
 
 def _understood(modules: list[LoginModule]) -> Understood:
     if len(modules) != 1:
         raise ValueError(f"expected one login module, got {len(modules)}")
     [(name, options)] = modules
     if name not in _OPTIONS:
-        raise ValueError(f"{name} is not understood, only {', '.join(_OPTIONS)}")
+        raise ValueError(f"{_shown(name)} is not understood, only {', '.join(_OPTIONS)}")
     names = _OPTIONS[name]
     found = {names[o]: value for o, value in options.items() if names.get(o)}
     extensions = [
@@ -217,9 +233,9 @@ def _understood(modules: list[LoginModule]) -> Understood:
     ]
     if extensions:
         found["sasl.oauthbearer.extensions"] = ",".join(extensions)
-    unknown = [o for o in options if o not in names and not o.startswith(_EXTENSION)]
-    if unknown:
-        raise ValueError(f"{name}: {', '.join(unknown)} is not understood")
+    if any(o not in names and not o.startswith(_EXTENSION) for o in options):
+        understood = ", ".join(names)
+        raise ValueError(f"{name}: an option is not understood (not shown), only {understood}")
     if name == "Krb5LoginModule" and options.get("useKeyTab", "").lower() == "false":
         found.pop("sasl.kerberos.keytab", None)
     return Understood(name, found)

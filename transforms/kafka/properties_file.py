@@ -57,4 +57,8 @@ def _unescape(text: str) -> str:
             raise ValueError("\\u needs four hexadecimal digits")
         return _ESCAPES.get(match[2], match[2])
 
-    return re.sub(r"\\(?:u([0-9a-fA-F]{4})|(.))", replace, text, flags=re.DOTALL)
+    unescaped = re.sub(r"\\(?:u([0-9a-fA-F]{4})|(.))", replace, text, flags=re.DOTALL)
+    try:  # Java's characters are halves where they are beyond \uffff
+        return unescaped.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise ValueError("\\u gives one half of a character; give both") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipelines.migrate.settings import Draft, Kind, Settings
-from pipelines.migrate.table import Row, differs, same
+from pipelines.migrate.table import Row, boolean, differs, same
 
 _PARTS = ("key", "value", "header")
 
@@ -71,7 +71,11 @@ _SINK_HEADER: Mapping[str, Row] = {
     ),
 }
 _SOURCE_VALUE: Mapping[str, Row] = {
-    "ByteArrayConverter": _AS_BYTES,
+    "ByteArrayConverter": differs(
+        "the data's bytes, here too; but a message with attributes is a structure to the connector "
+        "without kafka.record.headers=true, which this converter refuses: its task dies, or drops "
+        "the message with errors.tolerance=all; the bridge carries it"
+    ),
     "StringConverter": differs(
         "Connect writes the name of a Java object ([B@1f2e3d) in place of the data; the bridge "
         "writes the data"
@@ -124,8 +128,12 @@ def take_converters(draft: Draft, workers: Sequence[Settings]) -> None:
     for part in _PARTS:
         name = f"{part}.converter"
         holders = [each for each in (draft.own, *reversed(workers)) if name in each]
+        table = _TABLES[draft.is_sink, part]
         if holders:
-            _take(draft, holders[0], name, _TABLES[draft.is_sink, part])
+            _take(draft, holders[0], name, table)
+        elif part == "header" and draft.is_sink and boolean(draft.own, "headers.publish"):
+            default = "SimpleHeaderConverter"
+            draft.say(Kind.DIFFERS, table[default].text, f"{name} (not set: {default})")
         elif part != "header":
             draft.say(
                 Kind.DIFFERS,
@@ -138,14 +146,17 @@ def take_converters(draft: Draft, workers: Sequence[Settings]) -> None:
 
 
 def _take(draft: Draft, settings: Settings, name: str, table: Mapping[str, Row]) -> None:
-    row = table.get(settings.peek(name).rpartition(".")[2], _OTHER)
+    kind = settings.peek(name).rpartition(".")[2]
+    row = table.get(kind, _OTHER)
+    if table is _SOURCE_VALUE and boolean(draft.own, "kafka.record.headers"):
+        row = _AS_BYTES if kind == "ByteArrayConverter" else row
     draft.note(row.kind, row.text, settings, name)
 
 
 def _take_rest(draft: Draft, settings: Settings, name: str, holds: bool) -> None:
     """A converter that another one takes the place of, and the settings of a converter."""
     if name in settings and not holds:
-        draft.note(Kind.SAME, f"{draft.name} has another one", settings, name)
+        draft.note(Kind.SAME, f"{draft.name} sets its own", settings, name)
     more = [each for each in settings.left() if each.startswith(f"{name}.")]
     if more:
         draft.note_names(Kind.LACKS, "it is of a converter, and none is run", settings, *more)

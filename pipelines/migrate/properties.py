@@ -1,14 +1,14 @@
-"""Kafka client properties in Connect's files: what each is to the bridge, and as which flag. Pure,
-but for the files that `readable` looks at."""
+"""Kafka client properties in Connect's files: what each is to the bridge, and as which flag."""
 
 from __future__ import annotations
 
 import re
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.migrate.settings import Settings
 from transforms import secrets
-from transforms.errors import UsageError
 from transforms.kafka import config
 from transforms.kafka.property_table import (
     ALIASES,
@@ -19,11 +19,9 @@ from transforms.kafka.property_table import (
     is_meaningless,
 )
 
-FLAGS = ("bootstrap.servers", "group.id", "auto.offset.reset")
-"""Properties that are flags of the bridge."""
-
-_PROVIDER = re.compile(r"\$\{([a-z]+):(?:([^:}]*):)?([^}]*)\}")
+PROVIDER = re.compile(r"\$\{([a-z]+):(?:([^:}]*):)?([^}]*)\}")
 _USER_IN_URL = re.compile(r"://[^/\s]*@")
+_JAAS = "sasl.jaas.config"
 
 
 class Class(Enum):
@@ -38,34 +36,42 @@ class Class(Enum):
     UNKNOWN = "unknown"
 
 
-class Property(NamedTuple):
-    """A property by its standard name.
+class Place(NamedTuple):
+    """A setting for Kafka clients.
 
     Attributes:
+      full: its name there.
       role: `consumer`, `producer` or `admin`, if it is for clients in that role alone; else empty.
+      name: the property's standard name.
     """
 
+    settings: Settings
+    full: str
     role: str
     name: str
 
     @property
-    def full(self) -> str:
-        """With the role's prefix, as `--kafka_config` takes it."""
+    def value(self) -> str:
+        return self.settings.peek(self.full)
+
+    @property
+    def flag(self) -> str:
+        """As `--kafka_config` names it."""
         return f"{self.role}.{self.name}" if self.role else self.name
 
 
-def named(full: str) -> Property:
-    """`consumer.override.group.id` is `group.id` of consumers."""
+def named(full: str) -> tuple[str, str]:
+    """Role and standard name: `consumer.override.group.id` is `group.id` of consumers."""
     for prefix in config.PREFIXES:
         if full.startswith(prefix):
             name = full.removeprefix(prefix).removeprefix("override.")
-            return Property(prefix[:-1], ALIASES.get(name, name))
-    return Property("", ALIASES.get(full, full))
+            return prefix[:-1], ALIASES.get(name, name)
+    return "", ALIASES.get(full, full)
 
 
 def classified(name: str, value: str) -> Class:
     """What a property is, by its name without a role."""
-    if name in FLAGS:
+    if name in ("bootstrap.servers", "group.id", "auto.offset.reset"):
         return Class.FLAG
     if name in BY_NAME or name in LOGIN:
         return Class.CLIENT
@@ -79,63 +85,64 @@ def classified(name: str, value: str) -> Class:
 
 def is_known(full: str) -> bool:
     """Whether a setting makes a file one of a worker's, or of a Kafka client's."""
-    return classified(named(full).name, "") is not Class.UNKNOWN
+    return classified(named(full)[1], "") is not Class.UNKNOWN
 
 
-def refusal(path: str) -> str:
-    """Why `--kafka_properties` would not take a file; empty if it does."""
-    try:
-        config.read([path])
-    except UsageError as error:
-        return str(error).removeprefix(f"read --kafka_properties {path}: ")
-    return ""
-
-
-class Written(NamedTuple):
-    """A property as `--kafka_config` takes it.
-
-    Attributes:
-      values: by name; usually one.
-      variable: the environment variable that has to hold what is secret or unknown here; or empty.
-    """
-
-    values: dict[str, str]
-    variable: str = ""
-
-
-def written(prop: Property, value: str, variable: str) -> Written:
-    """A property of class CLIENT as flags: itself, or a reference where it is secret.
+def written(place: Place, mechanism: str) -> tuple[dict[str, str], str]:
+    """Values of `--kafka_config`, a reference where one is secret; and the environment variable
+    that has to hold what is secret or unknown here, or nothing.
 
     Args:
-      variable: the environment variable that has it already; or empty.
+      mechanism: what `sasl.mechanism` is for the same clients; or empty.
     Raises:
       ValueError: the value makes no sense; shows no secret.
     """
-    if match := _PROVIDER.fullmatch(value):
-        return _provided(prop, match, variable)
-    if prop.name == "sasl.jaas.config" and not secrets.is_reference(value):
-        parts = config.taken_apart({prop.name: value})
-        if not any(LOGIN[name].secret for name in parts if name in LOGIN):
-            return Written({Property(prop.role, name).full: parts[name] for name in parts})
-    secret = prop.name in LOGIN and LOGIN[prop.name].secret
+    value = place.value
+    if match := PROVIDER.fullmatch(value):
+        return _provided(place, match)
     if secrets.is_reference(value):
-        return Written({prop.full: value})
+        return {place.flag: value}, ""
+    said = parts(place, mechanism)
+    secret = any(LOGIN[name].secret for name in said if name in LOGIN)
     if secret or "${" in value or _USER_IN_URL.search(value):
-        return _to_set(prop, variable)
-    (LOGIN.get(prop.name) or BY_NAME[prop.name]).convert(value)
-    return Written({prop.full: value})
+        return _to_set(place)
+    prefix = place.flag.removesuffix(place.name)
+    for name, text in said.items():
+        (LOGIN.get(name) or BY_NAME[name]).convert(text)
+    return {prefix + name: text for name, text in said.items()}, ""
 
 
-def _provided(prop: Property, match: re.Match[str], variable: str) -> Written:
+def parts(place: Place, mechanism: str) -> dict[str, str]:
+    """A property, or what a log-in by JAAS says."""
+    if place.name != _JAAS or not place.value or "${" in place.value:
+        return {place.name: place.value}
+    own = {_JAAS: place.value}
+    known = {"sasl.mechanism": mechanism} if mechanism and "${" not in mechanism else {}
+    return config.taken_apart(own | known)
+
+
+def _provided(place: Place, match: re.Match[str]) -> tuple[dict[str, str], str]:
     """What a config provider of Connect's gives, where a reference of ours can give the same."""
-    provider, place, key = match[1], match[2], match[3]
-    if provider == "env" and not place and re.fullmatch(r"[A-Za-z_]\w*", key):
-        return Written({prop.full: f"env:{key}"}, key)
-    if provider == "directory" and place:
-        return Written({prop.full: f"file:{place.rstrip('/')}/{key}"})
-    return _to_set(prop, variable)
+    provider, where, key = match[1], match[2], match[3]
+    if provider == "env" and not where and re.fullmatch(r"[A-Za-z_]\w*", key):
+        return {place.flag: f"env:{key}"}, key
+    if provider == "directory" and where:
+        return {place.flag: f"file:{where.rstrip('/')}/{key}"}, ""
+    return _to_set(place)
 
 
-def _to_set(prop: Property, variable: str) -> Written:
-    name = variable or "KAFKA_" + re.sub(r"[^A-Z0-9]", "_", prop.full.upper())
-    return Written({prop.full: f"env:{name}"}, name)
+def _to_set(place: Place) -> tuple[dict[str, str], str]:
+    made = "KAFKA_" + re.sub(r"[^A-Z0-9]", "_", place.flag.upper())
+    variable = place.settings.variables.get(place.full) or made
+    return {place.flag: f"env:{variable}"}, variable
+
+
+def missing(place: Place) -> list[str]:
+    """The files of a log-in that are not on this machine, such as those of a container."""
+    found = []
+    for name, value in parts(place, "").items():
+        row = LOGIN.get(name)
+        known = value and "${" not in value and not secrets.is_reference(value)
+        if row is not None and row.file and known and not Path(value).is_file():
+            found.append(value)
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -19,7 +19,8 @@ _MOST_SHOWN = 60
 _NAME = re.compile(r"[A-Za-z]{1,40}|[A-Za-z][A-Za-z0-9]{0,30}([._-]+[A-Za-z0-9]{1,40})+")
 _LONGEST_NAME = 100
 _PLACEHOLDER = re.compile(r"\$\{|\$[A-Za-z_]")
-_CREDENTIALS_IN_URL = re.compile(r"://[^/\s]*@")
+_CREDENTIALS = re.compile(r":[^\s,]*@")
+"""`://USER@`, or `USER:PASSWORD@`."""
 
 
 class Kind(Enum):
@@ -53,6 +54,7 @@ class Settings:
       where: what they are called in messages: the file's name.
       path: the file, if the bridge's `--kafka_properties` may be able to read it; else empty.
       variables: of settings that are environment variables, the variable's name.
+      dropped: the names of those that had a backslash in the file, which Java drops.
     """
 
     def __init__(
@@ -61,16 +63,18 @@ class Settings:
         values: Mapping[str, str],
         path: str = "",
         variables: Mapping[str, str] = {},
+        dropped: Collection[str] = (),
     ) -> None:
         self.where = where
         self.path = path
         self.variables = variables
+        self.dropped = dropped
         self._values = {name.strip(): value.strip() for name, value in values.items()}
         self._taken: set[str] = set()
 
     def fresh(self) -> Settings:
         """The same, of which nothing has been taken."""
-        return Settings(self.where, self._values, self.path, self.variables)
+        return Settings(self.where, self._values, self.path, self.variables, self.dropped)
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -94,7 +98,7 @@ class Settings:
     def shown(self, name: str) -> str:
         """`name=value`; the name alone where the value is long or may hold a secret."""
         value = self._values.get(name, "")
-        hidden = _PLACEHOLDER.search(value) or _CREDENTIALS_IN_URL.search(value)
+        hidden = _PLACEHOLDER.search(value) or _CREDENTIALS.search(value)
         return name if not value or hidden or len(value) > _MOST_SHOWN else f"{name}={value}"
 
     def error(self, name: str, wrong: str) -> UsageError:
@@ -110,6 +114,7 @@ class Draft:
       name: the connector's.
       own: the connector's settings.
       environment: variables to set in front of the command.
+      known: values of other variables that the command names, as far as the files have them.
       flags: values by the flag's name; several for those that are repeatable.
       notes: about the connector's settings, and in `of_workers` about those of workers.
     """
@@ -118,6 +123,7 @@ class Draft:
     name: str
     own: Settings
     environment: dict[str, str] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict, repr=False)
     flags: dict[str, list[str]] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     of_workers: list[Note] = field(default_factory=list)
@@ -129,26 +135,21 @@ class Draft:
 
     def note(self, kind: Kind, text: str, settings: Settings, *names: str) -> None:
         """Says something about settings, values included; they count as taken."""
-        self._note(kind, text, settings, names, tuple(settings.shown(name) for name in names))
+        self._note(kind, text, settings, names, [settings.shown(name) for name in names])
 
     def note_names(self, kind: Kind, text: str, settings: Settings, *names: str) -> None:
         """Says something about settings whose values may be secrets; they count as taken."""
         self._note(kind, text, settings, names, shown_names(names))
 
     def _note(
-        self,
-        kind: Kind,
-        text: str,
-        settings: Settings,
-        names: tuple[str, ...],
-        shown: tuple[str, ...],
+        self, kind: Kind, text: str, of: Settings, names: Sequence[str], shown: Sequence[str]
     ) -> None:
         for name in names:
-            settings.take(name)
-        if settings is self.own:
-            self.notes.append(Note(kind, shown, text))
+            of.take(name)
+        if of is self.own:
+            self.notes.append(Note(kind, tuple(shown), text))
         else:
-            self.of_workers.append(Note(kind, shown, text, settings.where))
+            self.of_workers.append(Note(kind, tuple(shown), text, of.where))
 
     def flag(self, name: str, value: str, settings: Settings, *sources: str) -> None:
         """Sets a flag of what settings say, which count as taken.
@@ -158,19 +159,7 @@ class Draft:
         """
         for source in sources:
             settings.take(source)
-        if _PLACEHOLDER.search(value):
-            raise settings.error(
-                sources[0],
-                "is a placeholder that only Connect or a shell fills in; write its value",
-            )
-        if not value.isprintable():
-            raise settings.error(sources[0], "has control characters; correct it")
-        declared = BRIDGE.get(name)
-        try:
-            if declared is not None:
-                declared.parse(value)
-        except ValueError as error:
-            raise settings.error(sources[0], f"gives no --{name}: {error}") from None
+        check(name, value, settings, sources[0])
         self.flags[name] = [value]
 
     def add(self, name: str, value: str) -> None:
@@ -194,6 +183,27 @@ class Draft:
         """The flags, in the order of the bridge's help."""
         ordered = sorted(self.flags, key=_position)
         return [f"--{name}={value}" for name in ordered for value in self.flags[name]]
+
+
+def check(flag: str, value: str, settings: Settings, source: str) -> None:
+    """Checks what a flag gets of a setting.
+
+    Raises:
+      UsageError: the flag does not take it; names the setting, and shows no password.
+    """
+    if _PLACEHOLDER.search(value):
+        raise settings.error(
+            source, "is a placeholder that only Connect or a shell fills in; write its value"
+        )
+    if not value.isprintable():
+        raise settings.error(source, "has control characters; correct it")
+    declared = BRIDGE.get(flag)
+    try:
+        if declared is not None:
+            declared.parse(value)
+    except ValueError as error:
+        shown = "a name and a password stand in it" if "@" in value else str(error)
+        raise settings.error(source, f"gives no --{flag}: {shown}") from None
 
 
 def shown_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -6,9 +6,16 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pipelines.flags import KAFKA_TO_PS
 from pipelines.migrate.settings import Kind, Note
 from pipelines.migrate.translate import Command, Migration
+from pipelines.preflight import sample_found
 from pipelines.printable import one_line
+
+NO_OFFSETS = (
+    "the group has committed nothing, so that the bridge would not go on where the connector "
+    "stopped: compare the connector's name, its group and the brokers"
+)
 
 _BEFORE = (Kind.FIRST,)
 _AFTER = (Kind.DIFFERS, Kind.LACKS, Kind.UNKNOWN, Kind.SAME)
@@ -23,7 +30,7 @@ def script(migration: Migration) -> str:
     if any(note.kind in _AFTER for note in migration.of_workers):
         lines.append(_comment("the workers' settings"))
         lines += [*_sections(migration.of_workers, _AFTER), ""]
-    lines += map(_comment, migration.unsupported)
+    lines += map(_comment, (*migration.unsupported, *migration.errors))
     if len(migration.commands) > 1:
         lines.append(
             _comment(
@@ -90,7 +97,7 @@ def content(migration: Migration, checks: Sequence[Any] = ()) -> dict[str, Any]:
     return {
         "commands": commands,
         "workers": [_object(note) for note in migration.of_workers],
-        "not_migrated": list(migration.unsupported),
+        "not_migrated": [*migration.unsupported, *migration.errors],
     }
 
 
@@ -100,9 +107,22 @@ def _object(note: Note) -> dict[str, Any]:
     return found | ({"file": note.where} if note.where else {})
 
 
-def comments(text: str) -> str:
-    """Any text as comment lines."""
-    return "".join(f"# {one_line(line)}\n" if line.strip() else "#\n" for line in text.splitlines())
+def checked(command: Command, found: Any) -> str:
+    """What preflight found of a command, as comment lines."""
+    lines = [f"{command.connector}: the check failed; standard error says why"]
+    if found is not None:
+        told = sample_found.lines(command.pipeline, found)
+        lines = [f"{command.connector}: the check", *(f"  {what}: {text}" for what, text in told)]
+        lines += [f"  {note}" for note in found["notes"]]
+        lines += [f"  {NO_OFFSETS}"] if begins_anew(command, found) else []
+    return "".join(f"{_comment(line)}\n" for line in lines)
+
+
+def begins_anew(command: Command, found: Any) -> bool:
+    """Whether a sink's group has committed nothing, so that the bridge would not go on."""
+    source = found["source"]
+    sink = command.pipeline == KAFKA_TO_PS
+    return sink and bool(source["topics"]) and not source["committed_partitions"]
 
 
 def to_json(migration: Migration, checks: Sequence[Any] = ()) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 
-from pipelines.migrate.google import take_google, take_in_flight
+from pipelines.migrate.connector import take_google, take_in_flight
 from pipelines.migrate.settings import Draft, Kind
 from pipelines.migrate.table import Row, Table, apply, boolean, lacks, same
 
@@ -45,12 +45,13 @@ _FIT = (
     "headers that fit are attributes; what does not (binary, null, repeated, over 1,024 bytes) is "
     "left out, counted and warned of; --attributes=lossless keeps it"
 )
+_NULL = "at a null header the connector's task dies"
 _BESIDE: dict[tuple[bool, bool], str] = {
-    (True, True): f"{_FIT}; at a null header the connector's task dies",
+    (True, True): f"{_FIT}; {_NULL}",
     (True, False): "headers that fit become attributes too, which the connector does not publish",
     (False, True): (
         "kafka.topic, kafka.partition, kafka.offset and kafka.timestamp become attributes too, "
-        f"which the connector does not publish; {_FIT}"
+        f"which the connector does not publish; {_FIT}; {_NULL}"
     ),
     (False, False): (
         "the connector's only attribute is `key`; here kafka.topic, kafka.partition, kafka.offset, "
@@ -93,6 +94,13 @@ def _take_topics(draft: Draft) -> None:
             "around it: compare what --check finds"
         )
         draft.note(Kind.DIFFERS, text, own, "topics.regex")
+        if "topics.regex" in own.dropped:
+            text = (
+                "the file has a single backslash in it, which Java drops from a file of "
+                "properties (\\d is the letter d): the connector does without, and so does the "
+                "command; if it is meant, put it into the command"
+            )
+            draft.note_names(Kind.FIRST, text, own, "topics.regex")
     for name in ("topics", "topics.regex"):
         if name in own and not own.peek(name):
             draft.note(Kind.SAME, "it is empty", own, name)

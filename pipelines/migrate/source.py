@@ -5,7 +5,7 @@ Source: https://github.com/googleapis/java-pubsub-group-kafka-connector, CloudPu
 
 from __future__ import annotations
 
-from pipelines.migrate.google import take_google, take_in_flight
+from pipelines.migrate.connector import take_google, take_in_flight
 from pipelines.migrate.settings import Draft, Kind
 from pipelines.migrate.table import Row, Table, apply, boolean, lacks, number, set_number
 
@@ -75,6 +75,8 @@ def _take_key(draft: Draft) -> None:
     scheme = own.peek(_SCHEME)
     if attribute == _ORDERING_KEY:
         draft.flag("key", "ordering_key", own, "kafka.key.attribute")
+        text = "a message without an ordering key has a null key; the connector's is an empty one"
+        draft.note(Kind.DIFFERS, text, own, "kafka.key.attribute")
     elif attribute:
         draft.flag("key", f"attribute:{attribute}", own, "kafka.key.attribute")
         text = "the attribute is a header too, which the connector leaves out"
@@ -129,7 +131,7 @@ def _take_attributes(draft: Draft) -> None:
     if not headers:
         there = (
             "where a message has attributes, the connector's value is a structure of its data and "
-            "them, in the converter's form; the bridge's value is the data, and attributes are "
+            "them, if the converter takes one; the bridge's value is the data, and attributes are "
             "headers"
         )
     text = f"{there}; {added}"
@@ -151,6 +153,11 @@ def _take_pull(draft: Draft) -> None:
     if f"{prefix}enabled" in own:
         pull = "streaming" if boolean(own, f"{prefix}enabled") else "unary"
         draft.flag("pull", pull, own, f"{prefix}enabled")
+    if not boolean(own, f"{prefix}enabled"):
+        text = f"the connector looks at it only with {prefix}enabled=true"
+        for name in [each for each in own.left() if each.startswith(prefix)]:
+            draft.note(Kind.SAME, text, own, name)
+        return
     take_in_flight(draft, f"{prefix}flowControlBytes")
     streams = f"{prefix}parallelStreams"
     if streams in own and number(own, streams) > 1:

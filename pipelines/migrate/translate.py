@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from pipelines import options
 from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA, Pipeline
 from pipelines.migrate import connector, sink, source, worker
+from pipelines.migrate.clients import take_clients
+from pipelines.migrate.connector import EMULATOR
 from pipelines.migrate.converters import take_converters
 from pipelines.migrate.files import CLASS, Files
-from pipelines.migrate.google import EMULATOR
 from pipelines.migrate.settings import Draft, Kind, Note, Settings, shown_names
 from transforms.errors import UsageError
 
@@ -43,6 +44,7 @@ class Command:
       argv: the flags of `python -m pipelines.<pipeline>`.
       notes: all there is to know about the connector's settings, and about those of workers which
         mean something else to other connectors.
+      known: values of environment variables that the flags name, as far as the files have them.
     """
 
     connector: str
@@ -51,6 +53,7 @@ class Command:
     environment: Mapping[str, str]
     argv: tuple[str, ...]
     notes: tuple[Note, ...]
+    known: Mapping[str, str] = field(repr=False)
 
     @property
     def lines(self) -> list[str]:
@@ -66,12 +69,14 @@ class Migration:
 
     Attributes:
       of_workers: notes about the settings of workers which hold for all commands.
-      unsupported: a line each about connectors of which there is no command.
+      unsupported: a line each about connectors of other kinds.
+      errors: a line each about connectors whose settings are incomplete, or make no sense.
     """
 
     commands: tuple[Command, ...]
     of_workers: tuple[Note, ...]
     unsupported: tuple[str, ...]
+    errors: tuple[str, ...]
 
 
 def translate(files: Files, environ: Mapping[str, str]) -> Migration:
@@ -83,14 +88,20 @@ def translate(files: Files, environ: Mapping[str, str]) -> Migration:
       UsageError: there is no connector that can be migrated, a setting is missing, or makes no
         sense.
     """
-    unsupported = []
-    drafts = []
+    unsupported = list(files.odd)
+    drafts: list[Draft] = []
+    errors: list[UsageError] = []
     for own in files.connectors:
         pipeline = _pipeline(own.peek(CLASS))
         if pipeline is None:
             unsupported.append(_unsupported(own))
-        else:
+            continue
+        try:
             drafts.append(_draft(pipeline, own, files, environ))
+        except UsageError as error:
+            errors.append(error)
+    if not drafts and errors:
+        raise errors[0] if len(errors) == 1 else UsageError("; ".join(map(str, errors)))
     if not drafts:
         found = "; ".join(unsupported) or "no connector is configured in these files"
         raise UsageError(
@@ -103,7 +114,7 @@ def translate(files: Files, environ: Mapping[str, str]) -> Migration:
         if all(note in draft.of_workers for draft in drafts)
     ]
     commands = tuple(_command(draft, shared, environ) for draft in drafts)
-    return Migration(commands, tuple(shared), tuple(unsupported))
+    return Migration(commands, tuple(shared), tuple(unsupported), tuple(map(str, errors)))
 
 
 def _pipeline(name: str) -> Pipeline | None:
@@ -132,10 +143,15 @@ def _draft(pipeline: Pipeline, own: Settings, files: Files, environ: Mapping[str
     (sink if draft.is_sink else source).take(draft, emulator_host)
     for each in workers:
         worker.take(draft, each, login)
-    connector.take_common(draft)
+    connector.take_common(draft, workers)
+    take_clients(draft, workers)
     if "name" in own and draft.flags.get("group_id") != [f"connect-{own.peek('name')}"]:
         draft.note(Kind.SAME, "the command needs no name", draft.own, "name")
     _say_unknown(draft, [draft.own, *workers])
+    for value in (*draft.argv, *draft.environment.values()):
+        if not value.isprintable():
+            shown = value.partition("=")[0] if value.startswith("--") else "a variable's value"
+            raise UsageError(f"read {draft.own.where}: {shown} has control characters; correct it")
     return draft
 
 
@@ -180,11 +196,6 @@ def _say_unknown(draft: Draft, all_settings: Sequence[Settings]) -> None:
 
 
 def _command(draft: Draft, shared: Sequence[Note], environ: Mapping[str, str]) -> Command:
-    for value in (*draft.argv, *draft.environment.values()):
-        if not value.isprintable():
-            raise UsageError(
-                f"read {draft.own.where}: {value!r} has control characters; correct it"
-            )
     own_only = [note for note in draft.of_workers if note not in shared]
     first = [Note(Kind.FIRST, (), _stop(draft))]
     try:
@@ -198,6 +209,7 @@ def _command(draft: Draft, shared: Sequence[Note], environ: Mapping[str, str]) -
         draft.environment,
         tuple(draft.argv),
         (*first, *draft.notes, *own_only, Note(Kind.DIFFERS, (), _LOOPS)),
+        draft.known,
     )
 
 

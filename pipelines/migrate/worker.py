@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipelines.migrate import environment
-from pipelines.migrate.clients import bootstrap_servers, take_clients
-from pipelines.migrate.google import CREDENTIALS, EMULATOR
-from pipelines.migrate.properties import Class, classified, named, refusal
+from pipelines.migrate.connector import CREDENTIALS, EMULATOR, take_key_file
+from pipelines.migrate.properties import named
 from pipelines.migrate.settings import Draft, Kind, Note, Settings
 from pipelines.migrate.table import Row, Table, apply, lacks, same, set_number
 
@@ -76,7 +75,7 @@ def take_jaas(draft: Draft, paths: Sequence[str], workers: Sequence[Settings]) -
     Returns:
       What takes the place of a JAAS file that KAFKA_OPTS names; empty if nothing does.
     """
-    properties = [name for each in workers for name, _ in each.items() if _name(name) == _PROPERTY]
+    properties = [n for each in workers for n, _ in each.items() if named(n)[1] == _PROPERTY]
     for path in paths:
         if properties:
             draft.of_workers.append(Note(Kind.SAME, (), f"{properties[0]} takes its place", path))
@@ -86,7 +85,7 @@ def take_jaas(draft: Draft, paths: Sequence[str], workers: Sequence[Settings]) -
 
 
 def take(draft: Draft, settings: Settings, login: str) -> None:
-    """Takes the settings of a worker.
+    """Takes the settings of a worker, but for those of Kafka clients.
 
     Args:
       login: what takes the place of a JAAS file that KAFKA_OPTS names; or empty.
@@ -97,36 +96,6 @@ def take(draft: Draft, settings: Settings, login: str) -> None:
     if _FLUSH in settings:
         _take_flush(draft, settings)
     apply(draft, settings, TABLE)
-    refused = refusal(settings.path) if settings.path else ""
-    if refused:
-        text = (
-            f"the bridge cannot read the file as it is ({refused}): what its clients need is in "
-            "flags"
-        )
-        draft.of_workers.append(Note(Kind.DIFFERS, (), text, settings.where))
-    elif settings.path:
-        _refer(draft, settings)
-    take_clients(draft, settings)
-
-
-def _refer(draft: Draft, settings: Settings) -> None:
-    """Names the file in the command; takes what the bridge reads of it."""
-    draft.add("kafka_properties", settings.path)
-    read = []
-    for full, value in settings.items():
-        prop = named(full)
-        is_servers = full == "bootstrap.servers" and bootstrap_servers(value) == value
-        if is_servers or classified(prop.name, value) is Class.CLIENT:
-            read.append(full)
-    draft.note_names(Kind.SAME, "the bridge reads it from the file itself", settings, *read)
-    # Connect looks at that of consumers alone; the bridge would at one without a prefix, too.
-    names = [_name(full) for full, _ in settings.items()]
-    if draft.is_sink and "auto.offset.reset" in names:
-        draft.flags.setdefault("start", ["earliest"])
-
-
-def _name(full: str) -> str:
-    return named(full).name
 
 
 def _take_flush(draft: Draft, settings: Settings) -> None:
@@ -148,7 +117,7 @@ def _take_variables(draft: Draft, settings: Settings, login: str) -> None:
         text = f"{draft.name} has its own"
         draft.note_names(Kind.SAME, text, settings, CREDENTIALS)
     elif settings.peek(CREDENTIALS):
-        draft.environment[CREDENTIALS] = settings.take(CREDENTIALS)
+        take_key_file(draft, settings, CREDENTIALS)
     if EMULATOR in settings:
         settings.take(EMULATOR)
         if EMULATOR not in draft.environment:
@@ -172,7 +141,7 @@ def _take_options(draft: Draft, settings: Settings, login: str) -> None:
     Raises:
       UsageError: quotation marks are not closed.
     """
-    options = environment.java_properties(settings.take("KAFKA_OPTS"))
+    options = _java_properties(settings.take("KAFKA_OPTS"))
     if options is None:
         raise settings.error("KAFKA_OPTS", "has a quotation mark that is not closed; correct it")
     for option, value in options.items():
@@ -187,6 +156,20 @@ def _take_options(draft: Draft, settings: Settings, login: str) -> None:
             draft.of_workers.append(
                 Note(Kind.SAME, (f"KAFKA_OPTS {option}",), text, settings.where)
             )
+
+
+def _java_properties(kafka_opts: str) -> Mapping[str, str] | None:
+    """The options of `KAFKA_OPTS`: `-DNAME=VALUE` by NAME, others as they are with no value.
+
+    Returns:
+      None where quotation marks are not closed.
+    """
+    try:
+        words = shlex.split(kafka_opts)
+    except ValueError:
+        return None
+    parts = [word.removeprefix("-D").partition("=") for word in words]
+    return {name: value for name, _, value in parts}
 
 
 def _say_missing(draft: Draft, settings: Settings, option: str, path: str) -> None:

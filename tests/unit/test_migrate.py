@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.migrate import cli, converters, environment, sink, source, worker
+from pipelines.migrate import __main__ as cli
+from pipelines.migrate import converters, files, sink, source, worker
 from pipelines.migrate.connector import COMMON
 from pipelines.preflight import __main__ as preflight
 from pipelines.shared_flags import BRIDGE
@@ -161,7 +162,7 @@ def test_a_script_is_what_a_shell_runs(folder):
 
 
 def test_what_differs_comes_before_what_has_no_equivalent(folder):
-    config = A_SINK | {"transforms": "t", "tasks.max": "3", "strange.thing": "1"}
+    config = A_SINK | {"maxBufferSize": "9", "tasks.max": "3", "strange.thing": "1"}
     files = folder.write("c.json", config), folder.write("w.properties", properties(A_WORKER))
     _, script, _ = folder.run(*files)
     headings = ["to do first", "behaves differently", "has no equivalent", "is unknown"]
@@ -173,6 +174,7 @@ def test_what_differs_comes_before_what_has_no_equivalent(folder):
 # -- settings of a sink ----------------------------------------------------------------------------
 
 D, L, S, F, U = "differs", "lacks", "same", "first", "unknown"
+STREAMING = {"cps.streamingPull.enabled": "true"}
 
 
 @pytest.mark.parametrize(
@@ -210,8 +212,13 @@ D, L, S, F, U = "differs", "lacks", "same", "first", "unknown"
         ({"errors.deadletterqueue.topic.name": "dead"}, "--dead_letter=kafka://dead", [D]),
         ({"errors.deadletterqueue.topic.replication.factor": "3"}, "", [L]),
         ({"errors.retry.timeout": "1000"}, "", [D]),
-        ({"transforms": "a"}, "", [L]),
-        ({"predicates": "a"}, "", [L]),
+        ({"transforms": "a"}, "", [D]),
+        ({"transforms.a.type": "org.x.RegexRouter"}, "", [D]),
+        ({"transforms.a.type": "org.x.Filter$Value", "transforms.a.x": SECRET}, "", [D]),
+        ({"predicates": "a"}, "", [D]),
+        ({"topic.creation.default.partitions": "4"}, "", [S]),
+        ({"consumer.group.id": "ignored"}, "--group_id=connect-out", [U]),
+        ({"spec.autoRestart": "true"}, "", [L]),
         ({"header.converter": "x.SimpleHeaderConverter"}, "", [D]),
         ({"consumer.override.group.id": "mine"}, "--group_id=mine", []),
         ({"consumer.override.auto.offset.reset": "latest"}, "--start=latest", [D]),
@@ -227,7 +234,12 @@ D, L, S, F, U = "differs", "lacks", "same", "first", "unknown"
         ({"consumer.override.enable.auto.commit": "false"}, "", [S]),
         ({"consumer.override.key.deserializer": "x.Y"}, "", [S]),
         ({"consumer.override.nonsense": "1"}, "", [U]),
-        ({"producer.override.linger.ms": "5"}, "", [L]),
+        ({"producer.override.linger.ms": "5"}, "", [S]),
+        (
+            {"consumer.override.isolation.level": "read_committed"},
+            "--kafka_config=consumer.iso",
+            [],
+        ),
         ({"nonsense": "1"}, "", [U]),
     ],
 )
@@ -279,7 +291,7 @@ def test_a_file_of_properties_does_not_decide_where_a_sink_begins(folder):
     ("settings", "flag", "kinds"),
     [
         ({"kafka.key.attribute": "objectId"}, "--key=attribute:objectId", [D]),
-        ({"kafka.key.attribute": "orderingKey"}, "--key=ordering_key", []),
+        ({"kafka.key.attribute": "orderingKey"}, "--key=ordering_key", [D]),
         ({"kafka.key.attribute": ""}, "--key=none", [S, S]),
         ({"kafka.partition.scheme": "round_robin"}, "--key=none", [D]),
         ({"kafka.partition.scheme": "hash_key"}, "--key=none", [D]),
@@ -294,13 +306,29 @@ def test_a_file_of_properties_does_not_decide_where_a_sink_begins(folder):
         ({"cps.maxBatchSize": "100"}, "", [L]),
         ({"cps.streamingPull.enabled": "true"}, "--pull=streaming", []),
         ({"cps.streamingPull.enabled": "false"}, "--pull=unary", []),
-        ({"cps.streamingPull.flowControlBytes": "104857600"}, "--max_in_flight_bytes=1048", [D]),
-        ({"cps.streamingPull.flowControlMessages": "1000"}, "", [L]),
-        ({"cps.streamingPull.parallelStreams": "1"}, "", [S]),
-        ({"cps.streamingPull.parallelStreams": "2"}, "", [L]),
-        ({"cps.streamingPull.maxAckExtensionMs": "0"}, "", [S]),
-        ({"cps.streamingPull.maxAckExtensionMs": "600000"}, "--max_lease_s=600", []),
-        ({"cps.streamingPull.maxAckExtensionMs": "1000"}, "--max_lease_s=10", [D]),
+        ({"cps.streamingPull.flowControlBytes": "104857600"}, "", [S]),
+        ({"cps.streamingPull.flowControlMessages": "1000"}, "", [S]),
+        ({"cps.streamingPull.parallelStreams": "2"}, "", [S]),
+        ({"cps.streamingPull.maxAckExtensionMs": "600000"}, "", [S]),
+        (
+            {"cps.streamingPull.flowControlBytes": "104857600"} | STREAMING,
+            "--max_in_flight_bytes=1048",
+            [D],
+        ),
+        ({"cps.streamingPull.flowControlMessages": "1000"} | STREAMING, "", [L]),
+        ({"cps.streamingPull.parallelStreams": "1"} | STREAMING, "", [S]),
+        ({"cps.streamingPull.parallelStreams": "2"} | STREAMING, "", [L]),
+        ({"cps.streamingPull.maxAckExtensionMs": "0"} | STREAMING, "", [S]),
+        (
+            {"cps.streamingPull.maxAckExtensionMs": "600000"} | STREAMING,
+            "--max_lease_s=600",
+            [],
+        ),
+        (
+            {"cps.streamingPull.maxAckExtensionMs": "1000"} | STREAMING,
+            "--max_lease_s=10",
+            [D],
+        ),
         ({"producer.override.linger.ms": "20"}, "--linger_ms=20", []),
         ({"producer.override.delivery.timeout.ms": "9000"}, "--delivery_timeout_s=9", []),
         ({"producer.override.acks": "1"}, "", [L]),
@@ -319,6 +347,8 @@ def test_a_file_of_properties_does_not_decide_where_a_sink_begins(folder):
             [],
         ),
         ({"topic.creation.default.partitions": "-1"}, "", [L]),
+        ({"topic.creation.hot.partitions": "9"}, "", [L]),
+        ({"cps.useEmulator": "true", "cps.endpoint": "x.test:443"}, "--pubsub_endpoint=x", [S]),
         ({"exactly.once.support": "required"}, "", [L]),
         ({"errors.deadletterqueue.topic.name": "x"}, "", [S]),
         ({"consumer.override.group.id": "x"}, "", [S]),
@@ -360,7 +390,13 @@ def test_every_row_of_the_tables_has_a_flag_or_a_line(folder, config, name):
         (A_SINK, "value.converter", "com.example.Rot13", [D]),
         (A_SINK, "key.converter", "x.ByteArrayConverter", [D]),
         (A_SINK, "key.converter", "x.StringConverter", [S]),
-        (A_SOURCE, "value.converter", "x.ByteArrayConverter", [S]),
+        (A_SOURCE, "value.converter", "x.ByteArrayConverter", [D]),
+        (
+            A_SOURCE | {"kafka.record.headers": "true"},
+            "value.converter",
+            "x.ByteArrayConverter",
+            [S],
+        ),
         (A_SOURCE, "value.converter", "x.StringConverter", [D]),
         (A_SOURCE, "value.converter", "x.JsonConverter", [D]),
         (A_SOURCE, "value.converter", "x.ProtobufConverter", [D]),
@@ -377,6 +413,11 @@ def test_a_converter_is_named_as_the_change_it_makes(folder, config, name, kind,
     assert said({"notes": own}, f"{name}.schemas.enable") == [L]
     in_worker = folder.connector(config, A_WORKER | {name: kind} | more)
     assert said(in_worker, name) == kinds
+
+
+def test_the_default_of_the_header_converter_is_named(folder):
+    assert said(folder.connector(A_SINK), "header.converter") == []
+    assert said(folder.connector(A_SINK | {"headers.publish": "true"}), "header.converter") == [D]
 
 
 def test_converters_that_nobody_names_are_said_to_be_unknown(folder):
@@ -398,6 +439,17 @@ ANSWER = {
     "tasks": [{"connector": "out", "task": 0}],
     "type": "sink",
 }
+STRIMZI = {
+    "apiVersion": "kafka.strimzi.io/v1beta2",
+    "kind": "KafkaConnector",
+    "metadata": {"name": "out", "labels": {"strimzi.io/cluster": "c"}},
+    "spec": {
+        "class": A_SINK["connector.class"],
+        "tasksMax": 2,
+        "autoRestart": {"enabled": True},
+        "config": {k: v for k, v in A_SINK.items() if k not in ("name", "connector.class")},
+    },
+}
 
 
 @pytest.mark.parametrize(
@@ -409,6 +461,11 @@ ANSWER = {
         [POSTED],
         {"out": {"info": ANSWER, "status": {"name": "out"}}},
         {"out": {"info": ANSWER}},
+        {"info": ANSWER, "status": {"name": "out"}},
+        {"config": {"info": ANSWER, "status": {"name": "config"}}},
+        {"status": {"info": ANSWER}},
+        STRIMZI,
+        {"apiVersion": "v1", "kind": "List", "items": [STRIMZI]},
         "\ufeff" + json.dumps(POSTED),
         properties(A_SINK),
         "\r\n# comment\r\n" + properties(A_SINK).replace("\n", "\r\n"),
@@ -435,7 +492,7 @@ def test_short_names_of_the_class_and_values_that_are_no_texts(folder):
     ],
 )
 def test_the_setting_of_a_variable(variable, setting):
-    assert environment.setting(variable) == setting
+    assert files.setting(variable) == setting
 
 
 ENV = rf"""
@@ -476,31 +533,39 @@ def test_variables_become_flags_and_secrets_references(folder):
         "--group_id=connect-out",
         "--pubsub_topic=projects/p/topics/alerts",
         "--attributes=metadata",
-        "--kafka_config=security.protocol=SASL_SSL",
         "--kafka_config=sasl.mechanism=PLAIN",
         "--kafka_config=sasl.jaas.config=env:CONNECT_SASL_JAAS_CONFIG",
+        "--kafka_config=consumer.security.protocol=SASL_SSL",
         "--kafka_config=ssl.truststore.location=env:STORE",
         "--kafka_config=ssl.truststore.password=file:/run/secrets/store",
         "--kafka_config=ssl.key.password=env:CONNECT_SSL_KEY_PASSWORD",
-        "--kafka_config=producer.request.timeout.ms=5000",
         "--krb5_conf=krb5.conf",
         "--commit_interval_s=10",
     ]
     everything = {"notes": found["workers"] + command["notes"]}
+    for name in ("sasl.jaas.config", "ssl.truststore.location", "ssl.key.password"):
+        assert said(everything, name) == [F, D], name
     for name, kind in {
-        "sasl.jaas.config": F,
-        "ssl.truststore.location": F,
-        "ssl.key.password": F,
         "group.id": S,
         "config.storage.topic": S,
-        "consumer.security.protocol": S,
+        "security.protocol": S,
         "log4j.root.loglevel": L,
-        "producer.interceptor.classes": L,
+        "producer.interceptor.classes": S,
+        "producer.request.timeout.ms": S,
         "what_is-this": U,
         "KAFKA_HEAP_OPTS": S,
         "SOMETHING": U,
     }.items():
         assert said(everything, name) == [kind], name
+
+
+def test_a_key_in_the_place_of_a_path_is_not_shown(folder):
+    env = f"""CONNECT_BOOTSTRAP_SERVERS=b:1
+GOOGLE_APPLICATION_CREDENTIALS='{{"private_key": "{SECRET}"}}'
+"""
+    _, out, _ = folder.run(folder.write("w.env", env), folder.write("c", A_SINK))
+    assert SECRET not in out
+    assert "GOOGLE_APPLICATION_CREDENTIALS: put the key into a file" in out
 
 
 @pytest.mark.parametrize("variable", ["KAFKA_OPTS", "GOOGLE_APPLICATION_CREDENTIALS"])
@@ -555,7 +620,7 @@ def test_a_worker_that_the_bridge_cannot_read_as_it_is_becomes_flags(folder, lin
     assert "--kafka_config=security.protocol=SSL" in flags(command)
     assert not [flag for flag in flags(command) if flag.startswith("--kafka_properties")]
     assert any("cannot read the file as it is" in note["text"] for note in command["notes"])
-    assert said(command, next(iter(line))) in ([L], [U], [F])
+    assert said(command, next(iter(line))) in ([S], [U], [F, D])
 
 
 def test_every_setting_of_a_distributed_worker_has_a_line(folder):
@@ -572,6 +637,117 @@ def test_what_workers_mean_to_one_connector_alone_is_said_there(folder):
     assert S in said(source_command, "consumer.auto.offset.reset")
     assert said({"notes": found["workers"]}, "key.converter") == []
     assert said({"notes": found["workers"]}, "plugin.path") == [S]
+
+
+# -- which of several settings holds ---------------------------------------------------------------
+
+
+def test_a_prefix_wins_whatever_the_order(folder):
+    lines = [
+        "CONNECT_CONSUMER_BOOTSTRAP_SERVERS=B:1",
+        "CONNECT_BOOTSTRAP_SERVERS=A:1",
+        "CONNECT_CONSUMER_GROUP_ID=theirs",
+        "CONNECT_CONSUMER_SSL_KEYSTORE_TYPE=PEM",
+        "CONNECT_SSL_KEYSTORE_TYPE=JKS",
+    ]
+    for each in (lines, lines[::-1]):
+        files = folder.write("w.env", "\n".join(each)), folder.write("c", A_SINK)
+        found = folder.migrate(*files)
+        (command,) = found["commands"]
+        assert {"--bootstrap_servers=B:1", "--group_id=theirs"} < set(flags(command))
+        assert "--kafka_config=consumer.ssl.keystore.type=PEM" in flags(command)
+        assert "JKS" not in str(flags(command))
+        notes = {"notes": found["workers"]}
+        assert said(notes, "bootstrap.servers") == said(notes, "ssl.keystore.type") == [S]
+
+
+def test_a_prefix_in_one_file_wins_over_none_in_another(folder):
+    first = folder.write("1", properties(A_WORKER | {"consumer.security.protocol": "SSL"}))
+    env = "CONNECT_BOOTSTRAP_SERVERS=b:1\nCONNECT_SECURITY_PROTOCOL=PLAINTEXT\n"
+    files = folder.write("2.env", env), folder.write("c", A_SINK)
+    for order in ([first, *files], [*files, first]):
+        (command,) = folder.migrate(*order)["commands"]
+        assert "--kafka_config=consumer.security.protocol=SSL" in flags(command)
+        assert "PLAINTEXT" not in str(flags(command))
+
+
+def test_what_a_connector_overrides_is_all_that_is_said_of(folder):
+    config = A_SINK | {"consumer.override.auto.offset.reset": "earliest"}
+    command = folder.connector(config, A_WORKER | {"consumer.auto.offset.reset": "latest"})
+    assert "--start=earliest" in flags(command)
+    assert said(command, "consumer.auto.offset.reset") == [S]
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_what_stands_without_a_prefix_is_not_the_connectors(folder, as_file):
+    plain = {
+        "session.timeout.ms": "10000",
+        "batch.size": "5",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+        "sasl.jaas.config": PLANTED,
+    }
+    more = {} if as_file else {"strange.thing": "1"}
+    command = folder.connector(A_SINK, A_WORKER | plain | more)
+    assert any("could not log in" in note["text"] for note in command["notes"])
+    for name in ("security.protocol", "sasl.jaas.config"):
+        assert D in said(command, name)
+    assert "session.timeout.ms" not in str(flags(command))
+    assert (D in said(command, "session.timeout.ms")) == as_file
+    prefixed = {f"consumer.{name}": value for name, value in plain.items()}
+    command = folder.connector(A_SINK, A_WORKER | plain | prefixed | more)
+    assert "could not log in" not in str(command["notes"])
+    assert D not in said(command, "session.timeout.ms")
+
+
+def test_records_of_aborted_transactions_are_spoken_of(folder):
+    assert said(folder.connector(A_SINK), "isolation.level") == [D]
+    of_worker = A_WORKER | {"consumer.isolation.level": "read_committed"}
+    assert said(folder.connector(A_SINK, of_worker), "isolation.level") == []
+    assert said(folder.connector(A_SOURCE), "isolation.level") == []
+
+
+def test_a_producers_settings_are_a_sinks_only_with_dead_letters(folder):
+    env = "CONNECT_BOOTSTRAP_SERVERS=b:1\nCONNECT_PRODUCER_COMPRESSION_TYPE=zstd\n"
+    worker = folder.write("w.env", env)
+    flag = "--kafka_config=producer.compression.type=zstd"
+    for more, expected in (({}, False), ({"errors.deadletterqueue.topic.name": "dead"}, True)):
+        files = worker, folder.write("c", A_SINK | more)
+        assert (flag in flags(folder.migrate(*files)["commands"][0])) == expected
+
+
+def test_connect_may_be_told_to_make_no_topics(folder):
+    created = {
+        "topic.creation.default.partitions": "4",
+        "topic.creation.default.replication.factor": "3",
+    }
+    command = folder.connector(A_SOURCE | created, A_WORKER | {"topic.creation.enable": "false"})
+    assert "create_topics" not in str(flags(command))
+    assert said(command, "topic.creation.default.partitions") == [S]
+
+
+def test_a_backslash_that_java_drops_is_named(folder):
+    regex = "topics.regex=ztf_\\d{8}"
+    for text, kinds in ((regex, [F]), (regex.replace("\\d", "\\\\d"), [])):
+        config = properties(without(A_SINK, "topics")) + text
+        files = folder.write("c", config), folder.write("w", properties(A_WORKER))
+        (command,) = folder.migrate(*files)["commands"]
+        assert [kind for kind in said(command, "topics.regex") if kind == F] == kinds
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_file_of_the_log_in_that_is_not_here_is_named(folder, here):
+    config = A_SINK | {"consumer.override.ssl.truststore.location": "ca.p12"}
+    if here:
+        folder.write("ca.p12", "x")
+    first = [n["text"] for n in folder.connector(config)["notes"] if n["kind"] == F]
+    assert any("ca.p12 is not here: copy it" in text for text in first) != here
+
+
+def test_a_provider_within_a_log_in_has_to_be_filled_in(folder):
+    line = f'{PLAIN_LOGIN} username="u" password="${{file:/s:p}}";'
+    command = folder.connector(A_SINK | {"consumer.override.sasl.jaas.config": line})
+    assert "with what stands for ${...} filled in" in str(command["notes"])
 
 
 # -- Pub/Sub's end ---------------------------------------------------------------------------------
@@ -636,6 +812,12 @@ PLANTED = f'{PLAIN_LOGIN} username="u" password="{SECRET}";'
                 "plugin.path": f"https://u:{SECRET}@host/plugins",
             },
         ),
+        (A_SINK | {"consumer.override.sasl.jaas.config": SECRET}, A_WORKER),
+        (A_SINK, A_WORKER | {"sasl.jaas.config": f"{PLAIN_LOGIN} password=my {SECRET};"}),
+        (A_SINK | {"gcp.credentials.file.path": f'{{"private_key": "{SECRET}"}}'}, A_WORKER),
+        (A_SINK | {"cps.endpoint": f"https://u:{SECRET}@h/"}, A_WORKER),
+        (A_SINK | {"cps.endpoint": f"u:{SECRET}@h", "cps.useEmulator": "true"}, A_WORKER),
+        (A_SINK, A_WORKER | {"bootstrap.servers": f"user:{SECRET}@host"}),
         # a key that was pasted into a file without backslashes
         (A_SOURCE | {f"{SECRET}+/Ab12": "", f'"private_key": "{SECRET}"': ""}, A_WORKER),
         (A_SINK | {"consumer.override.sasl.jaas.config": f"garbage {SECRET}"}, A_WORKER),
@@ -681,8 +863,11 @@ def without(config: dict[str, str], *names: str) -> dict[str, str]:
         ("[" * 100_000, "nested too deeply"),
         ('{"name": "a", "name": "b"}', "'name' stands there more than once"),
         ('["a", "b"]', "expand=info"),
+        ('{"name": "\\ud800"}', "one half of a character"),
+        ("name=\\ud800\n", "one half of a character"),
+        ({"apiVersion": "v1", "kind": "KafkaConnect"}, "a KafkaConnector with its spec"),
         ({"a": {"status": {"name": "a"}}}, "expand=info"),
-        ('{"a":' * 900 + "1" + "}" * 900, "neither connector.class"),
+        ('{"a":' * 900 + "1" + "}" * 900, "'a' is no text"),
         ({"name": "a", "config": {"topics": ["x"]}}, "'topics' is no text"),
         ({"cps.project": "p"}, "connector.class is missing"),
         ("Dear admin, please migrate this.\n", "neither connector.class nor bootstrap.servers"),
@@ -739,6 +924,38 @@ def test_what_is_wrong_with_a_connector_is_said_in_one_line(folder, config, of_w
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"name": "odd", "config": {}},
+        {"name": "odd", "config": {"connector.class": "x.Y", "topics": ["x"]}},
+    ],
+)
+def test_an_odd_connector_among_good_ones_is_named(folder, odd):
+    files = folder.write("c", [POSTED, odd]), folder.write("w", properties(A_WORKER))
+    status, script, err = folder.run(*files)
+    assert (status, err) == (0, "")
+    assert "# c: odd: " in script
+    assert "--group_id=connect-out" in script
+
+
+def test_a_broken_connector_among_good_ones_is_an_error_beside_their_commands(folder):
+    broken = without(A_SOURCE, "kafka.topic")
+    files = folder.write("c", [A_SINK, broken]), folder.write("w", properties(A_WORKER))
+    status, script, err = folder.run(*files)
+    assert status == 2
+    assert "--group_id=connect-out" in script
+    assert err == "migrate: read c: connector 'in': kafka.topic: missing; add what is missing\n"
+
+
+def test_an_error_is_one_line_whatever_a_file_has(folder):
+    config = A_SINK | {"connector.class": "a\nb\x1b[2J"}
+    status, out, err = folder.run(folder.write("c", config))
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+
+
 def test_another_connector_is_named_beside_those_that_are_migrated(folder):
     other = {"name": "s3", "connector.class": "io.x.S3Sink", "s3.bucket": "b"}
     files = folder.write("c.json", [A_SINK, other]), folder.write("w", properties(A_WORKER))
@@ -787,42 +1004,97 @@ def test_a_command_that_the_bridge_would_refuse_is_said_to_be_so(folder):
 # -- --check ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("failing", [False, True])
-def test_check_runs_preflight_with_each_command(folder, monkeypatch, failing):
-    ran = []
+FOUND = {
+    "kafka_to_ps": {
+        "source": {
+            "topics": {"alerts": 2},
+            "committed_partitions": 1,
+            "group_id": "connect-out",
+            "start": "earliest",
+            "max_message_bytes": 1,
+            "offsets_to_read": 3,
+            "members": 0,
+        },
+        "destination": {"pubsub_topic": "t", "max_message_bytes": 1},
+        "dead_letter": "",
+        "notes": ["as seen"],
+    },
+}
+
+
+@pytest.fixture
+def preflight_runs(monkeypatch):
+    """What preflight was run with; it finds FOUND, or fails where a status is set."""
+    ran = {"argv": [], "environ": [], "statuses": [], "found": FOUND["kafka_to_ps"]}
 
     def main(argv):
-        ran.append((argv, os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")))
-        print("the checks\npassed")
-        return 2 if failing and len(ran) == 1 else 0
+        ran["argv"].append(argv)
+        ran["environ"].append(dict(os.environ))
+        status = ran["statuses"].pop(0) if ran["statuses"] else 0
+        if not status:
+            print(json.dumps(ran["found"]))
+        return status
 
     monkeypatch.setattr(preflight, "main", main)
+    return ran
+
+
+def test_check_runs_preflight_with_each_command(folder, preflight_runs, monkeypatch):
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    other = A_SINK | {"name": "other", "gcp.credentials.file.path": "/key.json"}
+    files = (
+        folder.write("c.json", [A_SINK, other]),
+        folder.write("w", properties(A_WORKER)),
+    )
+    preflight_runs["statuses"] = [2, 0]
+    status, script, err = folder.run("--check", *files)
+    assert status == 2
+    assert "check out: it failed" in err
+    commands = folder.migrate(*files)["commands"]
+    assert preflight_runs["argv"] == [[*flags(each), "--json"] for each in commands]
+    keys = [e.get("GOOGLE_APPLICATION_CREDENTIALS") for e in preflight_runs["environ"]]
+    assert keys == [None, "/key.json"]
+    assert "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ
+    assert "# out: the check failed" in script
+    assert "# other: the check\n" in script
+    assert "1 of 2 partitions committed" in script
+    assert "#   as seen\n" in script
+
+
+def test_check_leaves_out_what_would_change_something(folder, preflight_runs):
+    preflight_runs["statuses"] = [2]
     created = {
         "topic.creation.default.partitions": "4",
         "topic.creation.default.replication.factor": "3",
-        "gcp.credentials.file.path": "/key.json",
     }
-    files = (
-        folder.write("c.json", [A_SINK, A_SOURCE | created]),
-        folder.write("w", properties(A_WORKER)),
-    )
-    status, script, _ = folder.run("--check", *files)
-    assert status == (2 if failing else 0)
-    commands = folder.migrate(*files)["commands"]
-    expected = [[f for f in flags(c) if f != "--create_topics=4:3"] for c in commands]
-    assert ran == [(expected[0], None), (expected[1], "/key.json")]
-    assert "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ
-    assert script.count("# the checks\n# passed\n") == 2
+    files = folder.write("c", A_SOURCE | created), folder.write("w", properties(A_WORKER))
+    _, script, _ = folder.run("--check", *files)
+    assert "--create_topics=4:3" in script
+    assert "--create_topics=4:3" not in preflight_runs["argv"][0]
 
 
-def test_check_puts_what_preflight_found_into_the_json(folder, monkeypatch):
-    def main(argv):
-        assert argv[-1] == "--json"
-        print('{"partitions": 4}')
-        return 0
+def test_check_has_the_variables_that_the_files_have(folder, preflight_runs, monkeypatch):
+    monkeypatch.delenv("CONNECT_CONSUMER_SASL_JAAS_CONFIG", raising=False)
+    env = f"CONNECT_BOOTSTRAP_SERVERS=b:1\nCONNECT_CONSUMER_SASL_JAAS_CONFIG='{PLANTED}'\n"
+    files = folder.write("w.env", env), folder.write("c", A_SINK)
+    status, out, err = folder.run("--check", *files)
+    assert (status, err) == (0, "")
+    assert SECRET not in out
+    assert preflight_runs["environ"][0]["CONNECT_CONSUMER_SASL_JAAS_CONFIG"] == PLANTED
+    assert "CONNECT_CONSUMER_SASL_JAAS_CONFIG" not in os.environ
 
-    monkeypatch.setattr(preflight, "main", main)
+
+def test_check_fails_where_the_group_has_committed_nothing(folder, preflight_runs):
+    source = preflight_runs["found"]["source"] | {"committed_partitions": 0}
+    preflight_runs["found"] = preflight_runs["found"] | {"source": source}
+    files = folder.write("c", A_SINK), folder.write("w", properties(A_WORKER))
+    status, script, err = folder.run("--check", *files)
+    assert status == 2
+    assert "the group has committed nothing" in script
+    assert err.startswith("migrate: check out: the group has committed nothing")
+
+
+def test_check_puts_what_preflight_found_into_the_json(folder, preflight_runs):
     files = folder.write("c.json", A_SINK), folder.write("w", properties(A_WORKER))
     _, out, _ = folder.run("--json", "--check", *files)
-    assert json.loads(out)["commands"][0]["preflight"] == {"partitions": 4}
+    assert json.loads(out)["commands"][0]["preflight"] == preflight_runs["found"]

@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines import output
 from pipelines.command_line import Parser
 from pipelines.commands import run_command
 from pipelines.migrate import files, show
@@ -129,17 +130,16 @@ def _check(command: Command) -> tuple[int, Any]:
     """
     from pipelines.preflight.__main__ import main as preflight  # imports Google's clients
 
+    name = one_line(f"migrate: check {command.connector}")
     argv = [flag for flag in command.argv if not flag.startswith(_CHANGING)]
     said = io.StringIO()
     unset = {name: value for name, value in command.known.items() if name not in os.environ}
     with _environment({**unset, **command.environment}), redirect_stdout(said):
-        status = preflight([*argv, "--json"])
+        status = preflight([*argv, "--json"], name)
     found = json.loads(said.getvalue()) if said.getvalue() else None
-    if status:
-        print(f"migrate: check {command.connector}: it failed, see above", file=sys.stderr)
-    elif show.begins_anew(command, found):
+    if found and not status and (text := show.wrong(command, found)):
         status = 2
-        print(f"migrate: check {command.connector}: {show.NO_OFFSETS}", file=sys.stderr)
+        output.say(f"{name}: {text}")
     return status, found
 
 

@@ -69,7 +69,8 @@ def _name_files(draft: Draft, workers: Sequence[Settings]) -> list[Settings]:
         if each.path:
             why = why or "another one has to be in flags"
             text = f"the bridge cannot read the file as it is ({why}): what its clients need is in "
-            draft.of_workers.append(Note(Kind.DIFFERS, (), text + "flags", each.where))
+            text += "flags; a copy without such lines could be named as it is"
+            draft.of_workers.append(Note(Kind.DIFFERS, (), text, each.where))
     return []
 
 
@@ -140,7 +141,8 @@ class _Taker:
             self._draft.note_names(kind, text, place.settings, place.full)
 
     def _replaced(self, place: Place, winner: Place) -> None:
-        self._say(Kind.SAME, f"{winner.full} takes its place", place)
+        where = "" if winner.settings is place.settings else f" of {winner.settings.where}"
+        self._say(Kind.SAME, f"{winner.full}{where} takes its place", place)
 
     def _take_flag(self, place: Place) -> None:
         """The brokers, the group, or where it begins."""

@@ -227,6 +227,8 @@ def _configs(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _configs(each.get("info"))
     elif isinstance(content.get("info"), dict):
         yield from _configs(content["info"])
+    elif isinstance(content.get("connector"), dict):  # the answer about a status
+        raise ValueError(_NOTHING)
     elif isinstance(content.get("config"), dict):
         beside = {name: value for name, value in content.items() if name not in _AROUND}
         named = {"name": content["name"]} if "name" in content else {}

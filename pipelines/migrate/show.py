@@ -12,11 +12,6 @@ from pipelines.migrate.translate import Command, Migration
 from pipelines.preflight import sample_found
 from pipelines.printable import one_line
 
-NO_OFFSETS = (
-    "the group has committed nothing, so that the bridge would not go on where the connector "
-    "stopped: compare the connector's name, its group and the brokers"
-)
-
 _BEFORE = (Kind.FIRST,)
 _AFTER = (Kind.DIFFERS, Kind.LACKS, Kind.UNKNOWN, Kind.SAME)
 
@@ -114,15 +109,30 @@ def checked(command: Command, found: Any) -> str:
         told = sample_found.lines(command.pipeline, found)
         lines = [f"{command.connector}: the check", *(f"  {what}: {text}" for what, text in told)]
         lines += [f"  {note}" for note in found["notes"]]
-        lines += [f"  {NO_OFFSETS}"] if begins_anew(command, found) else []
+        lines += [f"  {text}" for text in (wrong(command, found), _members(command, found)) if text]
     return "".join(f"{_comment(line)}\n" for line in lines)
 
 
-def begins_anew(command: Command, found: Any) -> bool:
-    """Whether a sink's group has committed nothing, so that the bridge would not go on."""
+def wrong(command: Command, found: Any) -> str:
+    """Why a sink's bridge would not go on where the connector stopped, whatever preflight says."""
     source = found["source"]
-    sink = command.pipeline == KAFKA_TO_PS
-    return sink and bool(source["topics"]) and not source["committed_partitions"]
+    if command.pipeline != KAFKA_TO_PS:
+        return ""
+    if not source["topics"]:
+        return "there is no such topic: the bridge would wait for it; compare names and brokers"
+    if not source["committed_partitions"]:
+        return (
+            "the group has committed nothing, so that the bridge would not go on where the "
+            "connector stopped: compare the connector's name, its group and the brokers"
+        )
+    return ""
+
+
+def _members(command: Command, found: Any) -> str:
+    """That a sink's connector is running still."""
+    if command.pipeline != KAFKA_TO_PS or not found["source"]["members"]:
+        return ""
+    return "the group has members: stop the connector before the bridge is started"
 
 
 def to_json(migration: Migration, checks: Sequence[Any] = ()) -> str:

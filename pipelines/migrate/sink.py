@@ -69,7 +69,7 @@ def take(draft: Draft, emulator_host: str) -> None:
     """
     own = draft.own
     topic = f"projects/{own.peek('cps.project')}/topics/{own.peek('cps.topic')}"
-    draft.flag("pubsub_topic", topic, own, "cps.project", "cps.topic")
+    draft.flag("pubsub_topic", topic, own, "cps.topic", "cps.project")
     _take_topics(draft)
     _take_attributes(draft)
     _take_ordering_key(draft)

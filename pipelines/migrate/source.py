@@ -59,7 +59,7 @@ def take(draft: Draft, emulator_host: str) -> None:
     subscription = (
         f"projects/{own.peek('cps.project')}/subscriptions/{own.peek('cps.subscription')}"
     )
-    draft.flag("subscription", subscription, own, "cps.project", "cps.subscription")
+    draft.flag("subscription", subscription, own, "cps.subscription", "cps.project")
     draft.flag("kafka_topic", own.peek("kafka.topic"), own, "kafka.topic")
     _take_key(draft)
     _take_partition(draft)

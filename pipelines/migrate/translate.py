@@ -164,19 +164,16 @@ def _require(draft: Draft, workers: Sequence[Settings], environ: Mapping[str, st
     own = draft.own
     required = (sink if draft.is_sink else source).REQUIRED
     missing = [name for name in required if not own.peek(name)]
-    groups = ("consumer.override.group.id", "consumer.group.id")
-    if (
-        draft.is_sink
-        and not own.peek("name")
-        and not any(each.peek(name) for each in (own, *workers) for name in groups)
-    ):
+    role = "consumer" if draft.is_sink else "producer"
+
+    def is_there(name: str, *prefixes: str) -> bool:
+        in_workers = any(each.peek(f"{p}{name}") for each in workers for p in prefixes)
+        return in_workers or bool(own.peek(f"{role}.override.{name}"))
+
+    if draft.is_sink and not own.peek("name") and not is_there("group.id", f"{role}."):
         missing.append("name (of which the group is made)")
-    servers = [
-        each.peek(f"{prefix}bootstrap.servers")
-        for each in (own, *workers)
-        for prefix in ("", "consumer.", "producer.", "consumer.override.", "producer.override.")
-    ]
-    if not any(servers) and not environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+    by_environment = environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if not is_there("bootstrap.servers", "", f"{role}.") and not by_environment:
         missing.append(
             "bootstrap.servers (give the worker's file too, or set KAFKA_BOOTSTRAP_SERVERS)"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.migrate.connector import CREDENTIALS, EMULATOR, take_key_file
 from pipelines.migrate.properties import named
-from pipelines.migrate.settings import Draft, Kind, Note, Settings
+from pipelines.migrate.settings import Draft, Kind, Note, Settings, shown_names
 from pipelines.migrate.table import Row, Table, apply, lacks, same, set_number
 
 _FLUSH = "offset.flush.interval.ms"
@@ -64,6 +64,8 @@ TABLE: Table = {
 _PROPERTY = "sasl.jaas.config"
 _JAAS = "java.security.auth.login.config"
 _KRB5 = "java.security.krb5.conf"
+_PROXY = re.compile(r"https?\.(proxy(Host|Port|User|Password)|nonProxyHosts)")
+_PROXY_VARIABLE = re.compile(r"((https?|no|all)_proxy)", re.IGNORECASE)
 _JAVA_VARIABLE = re.compile(
     r"(KAFKA_(HEAP|JMX|JVM|GC|LOG4J|DEBUG)|JMX_|JAVA_|CLASSPATH$|EXTRA_ARGS$)"
 )
@@ -130,6 +132,9 @@ def _take_variables(draft: Draft, settings: Settings, login: str) -> None:
             draft.note_names(Kind.SAME, "it is empty", settings, name)
         elif _JAVA_VARIABLE.match(name):
             draft.note_names(Kind.SAME, "only Java programs read it", settings, name)
+        elif _PROXY_VARIABLE.fullmatch(name):
+            text = "Java does not look at it; the bridge does, where it is set"
+            draft.note_names(Kind.DIFFERS, text, settings, name)
         elif name.startswith("log4j."):
             text = "the bridge logs what there is to know; --debug shows more"
             draft.note_names(Kind.LACKS, text, settings, name)
@@ -144,6 +149,7 @@ def _take_options(draft: Draft, settings: Settings, login: str) -> None:
     options = _java_properties(settings.take("KAFKA_OPTS"))
     if options is None:
         raise settings.error("KAFKA_OPTS", "has a quotation mark that is not closed; correct it")
+    _take_proxy(draft, options)
     for option, value in options.items():
         if option == _JAAS and not login:
             draft.flags["kafka_properties"] = [value, *draft.flags.get("kafka_properties", [])]
@@ -152,10 +158,25 @@ def _take_options(draft: Draft, settings: Settings, login: str) -> None:
             draft.flags["krb5_conf"] = [value]
             _say_missing(draft, settings, option, value)
         else:
-            text = f"{login} takes its place" if option == _JAAS else "only Java programs read it"
-            draft.of_workers.append(
-                Note(Kind.SAME, (f"KAFKA_OPTS {option}",), text, settings.where)
-            )
+            kind, text = Kind.SAME, "only Java programs read it"
+            if option == _JAAS:
+                text = f"{login} takes its place"
+            elif _PROXY.fullmatch(option):
+                kind = Kind.FIRST
+                text = (
+                    "the bridge goes by https_proxy (http://USER:PASSWORD@HOST:PORT) and no_proxy"
+                )
+            shown = tuple(f"KAFKA_OPTS {name}" for name in shown_names([option]))
+            draft.of_workers.append(Note(kind, shown, text, settings.where))
+
+
+def _take_proxy(draft: Draft, options: Mapping[str, str]) -> None:
+    """Puts a proxy that wants no password in front of the command."""
+    host, port = options.get("https.proxyHost"), options.get("https.proxyPort", "443")
+    if host and "https.proxyUser" not in options:
+        draft.environment["https_proxy"] = f"http://{host}:{port}"
+        if others := options.get("http.nonProxyHosts"):
+            draft.environment["no_proxy"] = others.replace("|", ",").replace("*.", ".")
 
 
 def _java_properties(kafka_opts: str) -> Mapping[str, str] | None:

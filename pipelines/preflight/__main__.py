@@ -38,8 +38,12 @@ _CANNOT_TELL = 2
 _WOULD_STOP = 1
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
+def main(argv: Sequence[str] | None = None, name: str = "preflight") -> int:
+    """Runs the command line; returns the exit status.
+
+    Args:
+      name: what an error is told under.
+    """
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv
     try:
@@ -56,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BridgeError as error:
         if debug:
             _log.exception("failed")
-        output.say(f"preflight: {error}")
+        output.say(f"{name}: {error}")
         return _CANNOT_TELL
     except Stopped as stopped:
         return 128 + stopped.number

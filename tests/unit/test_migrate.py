@@ -577,6 +577,26 @@ def test_a_variable_that_changes_nothing_has_a_line(folder, variable):
     assert found["commands"][0]["environment"] == {"GOOGLE_APPLICATION_CREDENTIALS": "/own.json"}
 
 
+def test_a_proxy_of_java_is_the_bridges_too(folder):
+    host = "-Dhttps.proxyHost=proxy.test -Dhttps.proxyPort=3128 -Dhttp.nonProxyHosts=a|*.b"
+    for more, there in (
+        ("", True),
+        (f" -Dhttps.proxyUser=u -Dhttps.proxyPassword={SECRET}", False),
+    ):
+        env = f'CONNECT_BOOTSTRAP_SERVERS=b:1\nKAFKA_OPTS="{host}{more}"\nHTTPS_PROXY=x\n'
+        _, out, _ = folder.run(folder.write("e", env), folder.write("c", A_SINK))
+        assert SECRET not in out
+        assert ("https_proxy=http://proxy.test:3128 no_proxy=a,.b python" in out) == there
+        assert "KAFKA_OPTS https.proxyHost" in out
+        assert "HTTPS_PROXY: Java does not look at it" in out
+
+
+def test_a_word_of_java_options_that_may_be_a_password_is_not_shown(folder):
+    env = f"CONNECT_BOOTSTRAP_SERVERS=b:1\nKAFKA_OPTS=-Dhttp.proxyPassword=my {SECRET}+/1\n"
+    _, out, _ = folder.run(folder.write("e", env), folder.write("c", A_SINK))
+    assert SECRET not in out
+
+
 def test_a_jaas_file_goes_into_the_command_before_the_worker_which_wins(folder):
     jaas = folder.write("j", f'KafkaClient {{ {PLAIN_LOGIN} username="u" password="{SECRET}"; }};')
     worker = A_WORKER | {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"}
@@ -867,6 +887,7 @@ def without(config: dict[str, str], *names: str) -> dict[str, str]:
         ("name=\\ud800\n", "one half of a character"),
         ({"apiVersion": "v1", "kind": "KafkaConnect"}, "a KafkaConnector with its spec"),
         ({"a": {"status": {"name": "a"}}}, "expand=info"),
+        ({"name": "a", "connector": {"state": "RUNNING"}, "tasks": []}, "expand=info"),
         ('{"a":' * 900 + "1" + "}" * 900, "'a' is no text"),
         ({"name": "a", "config": {"topics": ["x"]}}, "'topics' is no text"),
         ({"cps.project": "p"}, "connector.class is missing"),
@@ -894,7 +915,7 @@ def test_a_file_that_is_not_understood_is_named_with_the_reason(folder, content,
         (A_SINK | {"topics.regex": "a"}, A_WORKER, "'topics' is there beside topics.regex"),
         (A_SINK | {"topics": "a b"}, A_WORKER, "'topics' gives no --kafka_topics"),
         (A_SINK | {"cps.topic": "g"}, A_WORKER, "gives no --pubsub_topic"),
-        (A_SINK | {"cps.topic": "${file:/f:t}"}, A_WORKER, "'cps.project' is a placeholder"),
+        (A_SINK | {"cps.topic": "${file:/f:t}"}, A_WORKER, "'cps.topic' is a placeholder"),
         (A_SINK | {"delayThresholdMs": "1.5"}, A_WORKER, "is not a whole number"),
         (A_SINK | {"metadata.publish": "yes"}, A_WORKER, "is neither true nor false"),
         (A_SINK | {"orderingKeySource": "x"}, A_WORKER, "gives no --ordering_key"),
@@ -1025,10 +1046,11 @@ FOUND = {
 @pytest.fixture
 def preflight_runs(monkeypatch):
     """What preflight was run with; it finds FOUND, or fails where a status is set."""
-    ran = {"argv": [], "environ": [], "statuses": [], "found": FOUND["kafka_to_ps"]}
+    ran = {"argv": [], "environ": [], "names": [], "statuses": [], "found": FOUND["kafka_to_ps"]}
 
-    def main(argv):
+    def main(argv, name):
         ran["argv"].append(argv)
+        ran["names"].append(name)
         ran["environ"].append(dict(os.environ))
         status = ran["statuses"].pop(0) if ran["statuses"] else 0
         if not status:
@@ -1047,9 +1069,9 @@ def test_check_runs_preflight_with_each_command(folder, preflight_runs, monkeypa
         folder.write("w", properties(A_WORKER)),
     )
     preflight_runs["statuses"] = [2, 0]
-    status, script, err = folder.run("--check", *files)
+    status, script, _ = folder.run("--check", *files)
     assert status == 2
-    assert "check out: it failed" in err
+    assert preflight_runs["names"] == ["migrate: check out", "migrate: check other"]
     commands = folder.migrate(*files)["commands"]
     assert preflight_runs["argv"] == [[*flags(each), "--json"] for each in commands]
     keys = [e.get("GOOGLE_APPLICATION_CREDENTIALS") for e in preflight_runs["environ"]]
@@ -1084,14 +1106,30 @@ def test_check_has_the_variables_that_the_files_have(folder, preflight_runs, mon
     assert "CONNECT_CONSUMER_SASL_JAAS_CONFIG" not in os.environ
 
 
-def test_check_fails_where_the_group_has_committed_nothing(folder, preflight_runs):
-    source = preflight_runs["found"]["source"] | {"committed_partitions": 0}
+def test_check_says_that_the_connector_is_running_still(folder, preflight_runs):
+    source = preflight_runs["found"]["source"] | {"members": 1}
+    preflight_runs["found"] = preflight_runs["found"] | {"source": source}
+    files = folder.write("c", A_SINK), folder.write("w", properties(A_WORKER))
+    status, script, _ = folder.run("--check", *files)
+    assert status == 0
+    assert "the group has members: stop the connector" in script
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"committed_partitions": 0}, "the group has committed nothing"),
+        ({"committed_partitions": 0, "topics": {}}, "there is no such topic"),
+    ],
+)
+def test_check_fails_where_the_bridge_would_not_go_on(folder, preflight_runs, wrong, words):
+    source = preflight_runs["found"]["source"] | wrong
     preflight_runs["found"] = preflight_runs["found"] | {"source": source}
     files = folder.write("c", A_SINK), folder.write("w", properties(A_WORKER))
     status, script, err = folder.run("--check", *files)
     assert status == 2
-    assert "the group has committed nothing" in script
-    assert err.startswith("migrate: check out: the group has committed nothing")
+    assert words in script
+    assert err.startswith(f"migrate: check out: {words}")
 
 
 def test_check_puts_what_preflight_found_into_the_json(folder, preflight_runs):

@@ -30,6 +30,9 @@ _AS_FLAGS = {
 """Client properties that are flags, if they are those of the client that carries the data."""
 
 
+_MAY_BE_EMPTY = ("ssl.endpoint.identification.algorithm", "interceptor.classes")
+
+
 def take_clients(draft: Draft, workers: Sequence[Settings]) -> None:
     """Takes all that is for Kafka clients, in workers and in the connector.
 
@@ -45,10 +48,14 @@ def take_clients(draft: Draft, workers: Sequence[Settings]) -> None:
     ]
     by_name: dict[str, list[Place]] = {}
     for place in places:
-        by_name.setdefault(place.name, []).append(place)
+        if place.value or place.name in _MAY_BE_EMPTY:
+            by_name.setdefault(place.name, []).append(place)
+        elif classified(place.name, "") is not Class.UNKNOWN:
+            draft.note_names(Kind.SAME, "it is empty", place.settings, place.full)
     taker = _Taker(draft, by_name, files)
     for place in places:
-        taker.take(place)
+        if place in by_name.get(place.name, ()):
+            taker.take(place)
     taker.say_what_stands_without_a_prefix()
     taker.say_isolation()
 

@@ -54,9 +54,10 @@ _SINK_KEY: Mapping[str, Row] = {
         "([B@1f2e3d), another one each time; the bridge's is the key, if it is UTF-8 of at most "
         "1,024 bytes"
     ),
-    "StringConverter": same(
+    "StringConverter": differs(
         "the attribute `key` is the key's text, here too, if it is UTF-8 of at most 1,024 bytes; "
-        "what is not is left out and counted"
+        "what is not is left out and counted: the connector replaces what is no UTF-8, and its "
+        "task dies of what is longer"
     ),
 }
 _SINK_HEADER: Mapping[str, Row] = {

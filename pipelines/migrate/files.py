@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +137,11 @@ def _variables(text: str) -> dict[str, str] | None:
     found: dict[str, str] = {}
     for line in _lines(text):
         match = _LINE.fullmatch(line)
+        if match is None and any(map(_TELLING.match, found)):
+            raise ValueError(
+                f"the line after {list(found)[-1]} is no NAME=VALUE; write a value of several "
+                "lines into one"
+            )
         if match is None:
             return None
         found[match[1]] = _unquoted(match[2].strip())
@@ -206,9 +212,9 @@ def _add_json(files: Files, path: str, text: str) -> None:
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"{', '.join(map(repr, repeated))} stands there more than once")
+        seen = Counter(name for name, _ in pairs)
+        repeated = next(name for name, count in seen.items() if count > 1)
+        raise ValueError(f"{repeated!r} stands there more than once")
     return found
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.migrate.settings import Settings
+from pipelines.migrate.settings import PLACEHOLDER, Settings
 from transforms import secrets
 from transforms.kafka import config
 from transforms.kafka.property_table import (
@@ -104,7 +104,7 @@ def written(place: Place, mechanism: str) -> tuple[dict[str, str], str]:
         return {place.flag: value}, ""
     said = parts(place, mechanism)
     secret = any(LOGIN[name].secret for name in said if name in LOGIN)
-    if secret or "${" in value or _USER_IN_URL.search(value):
+    if secret or PLACEHOLDER.search(value) or _USER_IN_URL.search(value):
         return _to_set(place)
     prefix = place.flag.removesuffix(place.name)
     for name, text in said.items():
@@ -132,7 +132,8 @@ def _provided(place: Place, match: re.Match[str]) -> tuple[dict[str, str], str]:
 
 
 def _to_set(place: Place) -> tuple[dict[str, str], str]:
-    made = "KAFKA_" + re.sub(r"[^A-Z0-9]", "_", place.flag.upper())
+    whose = f"{place.settings.peek('name')}_" if ".override." in place.full else ""
+    made = "KAFKA_" + re.sub(r"[^A-Z0-9]", "_", f"{whose}{place.flag}".upper())
     variable = place.settings.variables.get(place.full) or made
     return {place.flag: f"env:{variable}"}, variable
 

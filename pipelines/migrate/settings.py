@@ -18,7 +18,7 @@ _MOST_SHOWN = 60
 
 _NAME = re.compile(r"[A-Za-z]{1,40}|[A-Za-z][A-Za-z0-9]{0,30}([._-]+[A-Za-z0-9]{1,40})+")
 _LONGEST_NAME = 100
-_PLACEHOLDER = re.compile(r"\$\{|\$[A-Za-z_]")
+PLACEHOLDER = re.compile(r"\$\{|\$[A-Za-z_]")
 _CREDENTIALS = re.compile(r":[^\s,]*@")
 """`://USER@`, or `USER:PASSWORD@`."""
 
@@ -98,7 +98,7 @@ class Settings:
     def shown(self, name: str) -> str:
         """`name=value`; the name alone where the value is long or may hold a secret."""
         value = self._values.get(name, "")
-        hidden = _PLACEHOLDER.search(value) or _CREDENTIALS.search(value)
+        hidden = PLACEHOLDER.search(value) or _CREDENTIALS.search(value)
         return name if not value or hidden or len(value) > _MOST_SHOWN else f"{name}={value}"
 
     def error(self, name: str, wrong: str) -> UsageError:
@@ -191,7 +191,7 @@ def check(flag: str, value: str, settings: Settings, source: str) -> None:
     Raises:
       UsageError: the flag does not take it; names the setting, and shows no password.
     """
-    if _PLACEHOLDER.search(value):
+    if PLACEHOLDER.search(value):
         raise settings.error(
             source, "is a placeholder that only Connect or a shell fills in; write its value"
         )

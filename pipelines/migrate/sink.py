@@ -56,7 +56,8 @@ _BESIDE: dict[tuple[bool, bool], str] = {
     (False, False): (
         "the connector's only attribute is `key`; here kafka.topic, kafka.partition, kafka.offset, "
         "kafka.timestamp and headers that fit are attributes too (--attributes=none has none at "
-        "all, `key` neither, and no empty messages)"
+        "all, `key` neither); a record without key and value is an empty message, which the "
+        "connector leaves out"
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,22 @@ _PIPELINES: Mapping[str, Pipeline] = {
 
 _PACKAGE = "com.google.pubsub.kafka."
 _LITE = "PubSubLite"
+_MOST_COMPARED = 20
+_OF_GOOGLE = (
+    *(
+        "metadata.publish",
+        "headers.publish",
+        "orderingKeySource",
+        "cps.endpoint",
+        "cps.useEmulator",
+    ),
+    *("kafka.key.attribute", "kafka.partition.scheme", "kafka.partition.count"),
+    *("kafka.record.headers", "cps.makeOrderingKeyAttribute", "cps.streamingPull.enabled"),
+    *("gcp.credentials.file.path", "errors.deadletterqueue.topic.name", "errors.tolerance"),
+    *(*sink.TABLE, *source.TABLE, *connector.COMMON),
+)
+"""Settings that a misspelt one may mean."""
+
 _LOOPS = (
     "messages are marked with where they have been (`bridge.origins`), and one that has been at "
     "the destination before is dropped and counted; --returns=pass: neither"
@@ -108,11 +125,8 @@ def translate(files: Files, environ: Mapping[str, str]) -> Migration:
             f"{found}; give the settings of a CloudPubSubSinkConnector or "
             "CloudPubSubSourceConnector"
         )
-    shared = [
-        note
-        for note in dict.fromkeys(drafts[0].of_workers)
-        if all(note in draft.of_workers for draft in drafts)
-    ]
+    common = set.intersection(*(set(draft.of_workers) for draft in drafts))
+    shared = [note for note in dict.fromkeys(drafts[0].of_workers) if note in common]
     commands = tuple(_command(draft, shared, environ) for draft in drafts)
     return Migration(commands, tuple(shared), tuple(unsupported), tuple(map(str, errors)))
 
@@ -186,14 +200,18 @@ def _require(draft: Draft, workers: Sequence[Settings], environ: Mapping[str, st
 
 def _say_unknown(draft: Draft, all_settings: Sequence[Settings]) -> None:
     for settings in all_settings:
-        names = settings.left()
-        if names:
-            text = "nothing is made of it"
+        text = "nothing is made of it"
+        left = settings.left()
+        for name in left[:_MOST_COMPARED] if settings is draft.own else ():
+            if close := difflib.get_close_matches(name, _OF_GOOGLE, 1, 0.8):
+                draft.note_names(Kind.UNKNOWN, f"{text}; {close[0]} is known", settings, name)
+        if names := settings.left():
             draft.note_names(Kind.UNKNOWN, text, settings, *names)
 
 
 def _command(draft: Draft, shared: Sequence[Note], environ: Mapping[str, str]) -> Command:
-    own_only = [note for note in draft.of_workers if note not in shared]
+    everywhere = set(shared)
+    own_only = [note for note in draft.of_workers if note not in everywhere]
     first = [Note(Kind.FIRST, (), _stop(draft))]
     try:
         options.parse(draft.pipeline, draft.argv, {**environ, "BRIDGE_DEMO": "off"})

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.migrate import __main__ as cli
-from pipelines.migrate import converters, files, sink, source, worker
-from pipelines.migrate.connector import COMMON
+from pipelines.migrate import files
 from pipelines.preflight import __main__ as preflight
-from pipelines.shared_flags import BRIDGE
 from transforms.kafka.properties_file import parse_properties
 
 DATA = Path(__file__).parents[1] / "data" / "connect"
@@ -78,8 +76,7 @@ class Folder:
         assert (status, err) == (0, "")
         found = json.loads(out)
         for command in found["commands"]:
-            if "pubsub_endpoint" in BRIDGE or "pubsub_endpoint" not in str(command["argv"]):
-                assert "the bridge refuses" not in str(command["notes"])
+            assert "the bridge refuses" not in str(command["notes"])
         return found
 
     def connector(self, config: dict[str, str], worker: dict[str, str] = A_WORKER) -> dict:
@@ -202,6 +199,7 @@ STREAMING = {"cps.streamingPull.enabled": "true"}
         ({"enableCompression": "true"}, "", [L]),
         ({"messageBodyName": "body"}, "", [L]),
         ({"cps.endpoint": "pubsub.googleapis.com:443"}, "", [S]),
+        ({"cps.endpoint": "pubsub.googleapis.com"}, "", [S]),
         ({"cps.endpoint": "us-east1-pubsub.googleapis.com"}, "--pubsub_endpoint=us-east1-", []),
         ({"tasks.max": "1"}, "", [S]),
         ({"tasks.max": "10"}, "", [D]),
@@ -362,18 +360,47 @@ def test_each_setting_of_a_source(folder, settings, flag, kinds):
     assert set(ENDS["ps_to_kafka"]) < set(flags(command))
 
 
+OF_GOOGLES_SINK = """cps.endpoint cps.project cps.topic cps.useEmulator maxBufferSize
+maxBufferBytes maxOutstandingRequestBytes maxOutstandingMessages delayThresholdMs
+maxRequestTimeoutMs maxTotalTimeoutMs maxShutdownTimeoutMs metadata.publish headers.publish
+orderingKeySource messageBodyName enableCompression compressionBytesThreshold
+gcp.credentials.file.path gcp.credentials.json"""
+OF_GOOGLES_SOURCE = """cps.endpoint cps.project cps.subscription kafka.topic cps.maxBatchSize
+cps.makeOrderingKeyAttribute kafka.key.attribute kafka.timestamp.attribute kafka.partition.count
+kafka.partition.scheme kafka.record.headers cps.streamingPull.enabled
+cps.streamingPull.flowControlMessages cps.streamingPull.flowControlBytes
+cps.streamingPull.parallelStreams cps.streamingPull.maxAckExtensionMs
+cps.streamingPull.maxMsPerAckExtension gcp.credentials.file.path gcp.credentials.json"""
+OF_CONNECTORS = """name connector.class tasks.max tasks.max.enforce key.converter value.converter
+header.converter config.action.reload transforms predicates errors.retry.timeout
+errors.retry.delay.max.ms errors.tolerance errors.log.enable errors.log.include.messages"""
+OF_SINKS = """topics topics.regex errors.deadletterqueue.topic.name
+errors.deadletterqueue.topic.replication.factor errors.deadletterqueue.context.headers.enable"""
+OF_SOURCES = """topic.creation.groups exactly.once.support transaction.boundary
+transaction.boundary.interval.ms offsets.storage.topic"""
+
+
 @pytest.mark.parametrize(
     ("config", "name"),
     [
-        *((A_SINK, name) for name in {**sink.TABLE, **COMMON}),
-        *((A_SOURCE, name) for name in {**source.TABLE, **COMMON}),
+        *((A_SINK, n) for n in f"{OF_GOOGLES_SINK} {OF_CONNECTORS} {OF_SINKS}".split()),
+        *((A_SOURCE, n) for n in f"{OF_GOOGLES_SOURCE} {OF_CONNECTORS} {OF_SOURCES}".split()),
     ],
 )
-def test_every_row_of_the_tables_has_a_flag_or_a_line(folder, config, name):
-    before = folder.connector(config)
-    command = folder.connector(config | ({name: "77"} if name != "connector.class" else {}))
-    assert said(command, name) or len(flags(command)) == len(flags(before)) + 1
+def test_every_setting_that_there_is_has_a_flag_or_a_line(folder, config, name):
+    values = {
+        "orderingKeySource": "key",
+        "kafka.partition.scheme": "hash_key",
+        "topics.regex": "a.*",
+    }
+    truth = ("publish", "enable", "Emulator", "Attribute", "headers", "enabled", "Compression")
+    value = values.get(name, "true" if name.endswith(truth) else "77")
+    given = {name: config.get(name, value)}
+    rest = without(config, "topics") if name == "topics.regex" else config
+    before, command = folder.connector(config), folder.connector(rest | given)
     assert U not in said(command, name)
+    changed = flags(command) != flags(before)
+    assert said(command, name) or changed or any(given[name] in flag for flag in flags(command))
 
 
 # -- converters ------------------------------------------------------------------------------------
@@ -389,7 +416,7 @@ def test_every_row_of_the_tables_has_a_flag_or_a_line(folder, config, name):
         (A_SINK, "value.converter", "x.LongConverter", [S]),
         (A_SINK, "value.converter", "com.example.Rot13", [D]),
         (A_SINK, "key.converter", "x.ByteArrayConverter", [D]),
-        (A_SINK, "key.converter", "x.StringConverter", [S]),
+        (A_SINK, "key.converter", "x.StringConverter", [D]),
         (A_SOURCE, "value.converter", "x.ByteArrayConverter", [D]),
         (
             A_SOURCE | {"kafka.record.headers": "true"},
@@ -423,11 +450,6 @@ def test_the_default_of_the_header_converter_is_named(folder):
 def test_converters_that_nobody_names_are_said_to_be_unknown(folder):
     command = folder.connector(A_SINK, {"bootstrap.servers": "b:1"})
     assert said(command, "value.converter") == said(command, "key.converter") == [D]
-
-
-def test_every_converter_of_the_tables_is_a_class_name():
-    for table in converters._TABLES.values():
-        assert all(name.endswith("Converter") for name in table)
 
 
 # -- kinds of files --------------------------------------------------------------------------------
@@ -643,11 +665,23 @@ def test_a_worker_that_the_bridge_cannot_read_as_it_is_becomes_flags(folder, lin
     assert said(command, next(iter(line))) in ([S], [U], [F, D])
 
 
-def test_every_setting_of_a_distributed_worker_has_a_line(folder):
-    of_worker = A_WORKER | dict.fromkeys(worker.TABLE, "1") | {"rest.extension.classes": "x"}
-    command = folder.connector(A_SINK, of_worker)
-    for name in {**worker.TABLE, "rest.extension.classes": ""}:
-        assert said(command, name) in ([S], [L]), name
+OF_WORKERS = """config.storage.topic config.storage.replication.factor offset.storage.topic
+offset.storage.partitions offset.storage.replication.factor offset.storage.file.filename
+status.storage.topic status.storage.partitions status.storage.replication.factor listeners
+rest.advertised.host.name rest.advertised.port rest.advertised.listener rest.extension.classes
+plugin.path plugin.discovery offset.flush.interval.ms offset.flush.timeout.ms
+task.shutdown.graceful.timeout.ms topic.creation.enable exactly.once.source.support
+rebalance.timeout.ms topic.tracking.enable topic.tracking.allow.reset worker.sync.timeout.ms
+worker.unsync.backoff.ms connect.protocol scheduled.rebalance.max.delay.ms inter.worker.key.size
+access.control.allow.origin admin.listeners response.http.headers.config config.providers
+connector.client.config.override.policy listeners.https.ssl.keystore.location ssl.client.auth"""
+
+
+@pytest.mark.parametrize("name", OF_WORKERS.split())
+def test_every_setting_of_a_distributed_worker_has_a_line(folder, name):
+    command = folder.connector(A_SINK, A_WORKER | {name: "1000"})
+    assert said(command, name) in ([S], [L]) or "--commit_interval_s=1" in flags(command)
+    assert any(flag.startswith("--kafka_properties") for flag in flags(command))
 
 
 def test_what_workers_mean_to_one_connector_alone_is_said_there(folder):
@@ -762,6 +796,37 @@ def test_a_file_of_the_log_in_that_is_not_here_is_named(folder, here):
         folder.write("ca.p12", "x")
     first = [n["text"] for n in folder.connector(config)["notes"] if n["kind"] == F]
     assert any("ca.p12 is not here: copy it" in text for text in first) != here
+
+
+@pytest.mark.parametrize("name", ["security.protocol", "consumer.group.id", "bootstrap.servers"])
+def test_an_empty_variable_is_as_if_it_were_not_there(folder, name):
+    variable = f"CONNECT_{name.upper().replace('.', '_')}"
+    env = f"CONNECT_CONSUMER_BOOTSTRAP_SERVERS=b:1\n{variable}=\n"
+    found = folder.migrate(folder.write("w.env", env), folder.write("c", A_SINK))
+    assert said({"notes": found["workers"]}, name) == [S]
+    assert "--group_id=connect-out" in flags(found["commands"][0])
+
+
+def test_a_value_that_a_shell_fills_in_stays_a_variable(folder):
+    env = "CONNECT_BOOTSTRAP_SERVERS=b:1\nCONNECT_CONSUMER_CLIENT_ID=$HOSTNAME\n"
+    (command,) = folder.migrate(folder.write("w", env), folder.write("c", A_SINK))["commands"]
+    assert "--kafka_config=consumer.client.id=env:CONNECT_CONSUMER_CLIENT_ID" in flags(command)
+
+
+def test_two_connectors_with_secrets_of_their_own_have_two_variables(folder):
+    one = A_SINK | {"consumer.override.sasl.jaas.config": PLANTED}
+    files = folder.write("c", [one, one | {"name": "b-2"}]), folder.write("w", properties(A_WORKER))
+    for command, name in zip(folder.migrate(*files)["commands"], ("OUT", "B_2"), strict=True):
+        variable = f"env:KAFKA_{name}_CONSUMER_SASL_JAAS_CONFIG"
+        assert f"--kafka_config=consumer.sasl.jaas.config={variable}" in flags(command)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("header.publish", "headers.publish"), ("maxBuffersize", "maxBufferSize")],
+)
+def test_a_misspelt_setting_is_said_to_be_close_to_one_that_is_known(folder, misspelt, meant):
+    assert f"{meant} is known" in str(folder.connector(A_SINK | {misspelt: "true"})["notes"])
 
 
 def test_a_provider_within_a_log_in_has_to_be_filled_in(folder):
@@ -893,6 +958,7 @@ def without(config: dict[str, str], *names: str) -> dict[str, str]:
         ({"cps.project": "p"}, "connector.class is missing"),
         ("Dear admin, please migrate this.\n", "neither connector.class nor bootstrap.servers"),
         ("a=\\u12\n", "line 1"),
+        ("CONNECT_A=1\nCONNECT_B={\n  x\n}\n", "the line after CONNECT_B is no NAME=VALUE"),
         ("Other { x.Krb5LoginModule required; };", "no section KafkaClient"),
     ],
 )

@@ -8,28 +8,26 @@ alone; the rest is for the worker's own clients. The bridge reads those without 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipelines.migrate.properties import PROVIDER, Class, Place, classified, missing, named, written
+from pipelines.migrate.properties import (
+    AS_FLAGS,
+    PROVIDER,
+    Class,
+    Place,
+    bootstrap_servers,
+    classified,
+    missing,
+    named,
+    refusal,
+    written,
+)
 from pipelines.migrate.settings import Draft, Kind, Note, Settings, check
-from pipelines.migrate.table import Row, set_number
-from transforms.errors import UsageError
-from transforms.kafka import config
+from pipelines.migrate.table import set_number
+from transforms.kafka import jaas
 from transforms.kafka.property_table import BY_NAME, LOGIN, OWNED, REFUSED
 
-_METADATA = Row(Kind.SAME, flag="metadata_interval_s", divisor=1000, at_least=0.1, at_most=3600)
-_AS_FLAGS = {
-    ("producer", "linger.ms"): Row(Kind.SAME, flag="linger_ms", at_most=60_000),
-    ("producer", "delivery.timeout.ms"): Row(
-        Kind.SAME, flag="delivery_timeout_s", divisor=1000, at_least=1, at_most=36_000
-    ),
-    ("producer", "metadata.max.age.ms"): _METADATA,
-    ("consumer", "metadata.max.age.ms"): _METADATA,
-}
-"""Client properties that are flags, if they are those of the client that carries the data."""
-
-
+_OF_TLS = ("ssl.enabled.protocols", "ssl.cipher.suites", "ssl.protocol")
 _MAY_BE_EMPTY = ("ssl.endpoint.identification.algorithm", "interceptor.classes")
 
 
@@ -39,6 +37,7 @@ def take_clients(draft: Draft, workers: Sequence[Settings]) -> None:
     Raises:
       UsageError: a value makes no sense.
     """
+    has_jaas_file = "kafka_properties" in draft.flags
     files = _name_files(draft, workers)
     places = [
         Place(settings, full, *named(full))
@@ -58,12 +57,14 @@ def take_clients(draft: Draft, workers: Sequence[Settings]) -> None:
             taker.take(place)
     taker.say_what_stands_without_a_prefix()
     taker.say_isolation()
+    if not has_jaas_file and not by_name.keys() & {"sasl.jaas.config", *jaas.PROPERTIES}:
+        taker.say_no_login()
 
 
 def _name_files(draft: Draft, workers: Sequence[Settings]) -> list[Settings]:
     """Names workers' files in the command, if the bridge can read all that workers say; else what
     one of them says without a prefix would, as a flag, win over what a file says with one."""
-    refusals = [_refusal(each) for each in workers]
+    refusals = [refusal(each) for each in workers]
     if not any(why and _has_client(each) for each, why in zip(workers, refusals, strict=True)):
         files = [each for each, why in zip(workers, refusals, strict=True) if not why]
         for each in files:
@@ -84,17 +85,6 @@ def _name_files(draft: Draft, workers: Sequence[Settings]) -> list[Settings]:
 def _has_client(settings: Settings) -> bool:
     kinds = (classified(named(full)[1], "") for full, _ in settings.items())
     return any(kind in (Class.FLAG, Class.CLIENT) for kind in kinds)
-
-
-def _refusal(settings: Settings) -> str:
-    """Why `--kafka_properties` would not take a worker's settings; empty if it does."""
-    if not settings.path:
-        return "it is no file of properties"
-    try:
-        config.read([settings.path])
-    except UsageError as error:
-        return str(error).removeprefix(f"read --kafka_properties {settings.path}: ")
-    return ""
 
 
 class _Taker:
@@ -131,6 +121,8 @@ class _Taker:
             self._say(Kind.SAME, "the bridge always does so", place)
         elif kind is Class.REFUSED:
             self._say(Kind.LACKS, REFUSED[place.name].reason, place)
+        elif place.name in _OF_TLS:
+            self._say(Kind.LACKS, "the bridge takes the versions and ciphers of OpenSSL", place)
         elif place.settings is not self._draft.own or place.role:
             self._say(Kind.SAME, "only Java programs read it", place)
 
@@ -167,7 +159,7 @@ class _Taker:
             self._take_start(place)
         elif not servers:
             draft.flag("group_id", place.value, place.settings, place.full)
-        elif (value := _bootstrap_servers(place.value)) != place.value or (
+        elif (value := bootstrap_servers(place.value)) != place.value or (
             place.role or place.settings not in self._files
         ):
             draft.flag("bootstrap_servers", value, place.settings, place.full)
@@ -202,11 +194,16 @@ class _Taker:
         elif place.settings in self._files:
             self._from_file(place)
             self._say_missing(place)
+        elif place.role and (same := self._same_for_all(place, winners)):
+            self._say(Kind.SAME, f"it says the same as {same.full}", place)
         elif not place.role and place.name not in LOGIN:
             text = "a connector's clients do not read it: it is for the worker's own"
             self._say(Kind.SAME, text, place)
         else:
             self._hand_on(place)
+
+    def _same_for_all(self, place: Place, winners: Sequence[Place | None]) -> Place | None:
+        return next((w for w in winners if w and not w.role and w.value == place.value), None)
 
     def _hand_on(self, place: Place) -> None:
         draft, settings, full = self._draft, place.settings, place.full
@@ -242,7 +239,7 @@ class _Taker:
             self._say(Kind.FIRST, text, place)
 
     def _take_owned(self, place: Place) -> None:
-        row = _AS_FLAGS.get((place.role, place.name)) if place.role == self._carrying else None
+        row = AS_FLAGS.get((place.role, place.name)) if place.role == self._carrying else None
         holds = self._holds(place.name, self._carrying)
         if row is None:
             self._say(Kind.LACKS, OWNED[place.name], place)
@@ -279,6 +276,13 @@ class _Taker:
                 if self._carrying in role:
                     yield place
 
+    def say_no_login(self) -> None:
+        """Says that the files have a mechanism, and nobody to log in with it."""
+        place = self._holds("security.protocol", self._carrying)
+        if place and place.value.upper().startswith("SASL"):
+            text = "who logs in is in none of these files: give the JAAS file, too"
+            self._say(Kind.FIRST, text, place)
+
     def say_isolation(self) -> None:
         """Says what the connector's consumer reads, and the bridge's does not."""
         place = self._holds("isolation.level", "consumer")
@@ -290,9 +294,3 @@ class _Taker:
                 "--kafka_config=consumer.isolation.level=read_uncommitted is given"
             )
             self._draft.say(Kind.DIFFERS, text, "isolation.level (not set: read_uncommitted)")
-
-
-def _bootstrap_servers(text: str) -> str:
-    """Brokers as `--bootstrap_servers` has them: without blanks and protocols."""
-    servers = [re.sub(r"^\w+://", "", server.strip()) for server in text.split(",")]
-    return ",".join(filter(None, servers))

@@ -61,7 +61,7 @@ COMMON: Table = {
 _CHANGES = re.compile(r"(transforms|predicates)(\..*)?")
 _TYPE = re.compile(r"transforms\.[^.]+\.type")
 _TRANSFORMS = {
-    "RegexRouter": "chooses another topic by name: give the command the topic that it makes",
+    "RegexRouter": "chooses another topic by name",
     "TimestampRouter": "chooses another topic by date",
     "Filter": "leaves records out",
     "ValueToKey": "makes keys of values",

@@ -7,8 +7,10 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.migrate.settings import PLACEHOLDER, Settings
+from pipelines.migrate.settings import PLACEHOLDER, Kind, Settings
+from pipelines.migrate.table import Row
 from transforms import secrets
+from transforms.errors import UsageError
 from transforms.kafka import config
 from transforms.kafka.property_table import (
     ALIASES,
@@ -22,6 +24,18 @@ from transforms.kafka.property_table import (
 PROVIDER = re.compile(r"\$\{([a-z]+):(?:([^:}]*):)?([^}]*)\}")
 _USER_IN_URL = re.compile(r"://[^/\s]*@")
 _JAAS = "sasl.jaas.config"
+
+
+_METADATA = Row(Kind.SAME, flag="metadata_interval_s", divisor=1000, at_least=0.1, at_most=3600)
+AS_FLAGS = {
+    ("producer", "linger.ms"): Row(Kind.SAME, flag="linger_ms", at_most=60_000),
+    ("producer", "delivery.timeout.ms"): Row(
+        Kind.SAME, flag="delivery_timeout_s", divisor=1000, at_least=1, at_most=36_000
+    ),
+    ("producer", "metadata.max.age.ms"): _METADATA,
+    ("consumer", "metadata.max.age.ms"): _METADATA,
+}
+"""Client properties that are flags, if they are those of the client that carries the data."""
 
 
 class Class(Enum):
@@ -147,3 +161,20 @@ def missing(place: Place) -> list[str]:
         if row is not None and row.file and known and not Path(value).is_file():
             found.append(value)
     return found
+
+
+def refusal(settings: Settings) -> str:
+    """Why `--kafka_properties` would not take a worker's settings; empty if it does."""
+    if not settings.path:
+        return "it is no file of properties"
+    try:
+        config.read([settings.path])
+    except UsageError as error:
+        return str(error).removeprefix(f"read --kafka_properties {settings.path}: ")
+    return ""
+
+
+def bootstrap_servers(text: str) -> str:
+    """Brokers as `--bootstrap_servers` has them: without blanks and protocols."""
+    servers = [re.sub(r"^\w+://", "", server.strip()) for server in text.split(",")]
+    return ",".join(filter(None, servers))

@@ -10,45 +10,21 @@ from pathlib import Path
 from pipelines.migrate.connector import CREDENTIALS, EMULATOR, take_key_file
 from pipelines.migrate.properties import named
 from pipelines.migrate.settings import Draft, Kind, Note, Settings, shown_names
-from pipelines.migrate.table import Row, Table, apply, lacks, same, set_number
+from pipelines.migrate.table import Row, Table, apply, lacks, set_number
 
 _FLUSH = "offset.flush.interval.ms"
 _COMMITS = Row(Kind.SAME, flag="commit_interval_s", divisor=1000, at_least=0.001, at_most=3600)
 
-_NO_TOPICS = same(
-    "not needed any more: the bridge keeps nothing there, the position is Kafka's or Pub/Sub's own"
-)
-_ONE_PROCESS = same(
-    "not needed any more: a bridge is a process of its own, without a REST interface"
-)
-
+_NOT_NEEDED = {
+    re.compile(r"(config|offset|status)\.storage\..*"): (
+        "not needed any more: the bridge keeps nothing there, the position is Kafka's or "
+        "Pub/Sub's own"
+    ),
+    re.compile(r"(listeners|rest|admin\.listeners|plugin)(\..*)?"): (
+        "not needed any more: a bridge is a process of its own, without a REST interface"
+    ),
+}
 TABLE: Table = {
-    **dict.fromkeys(
-        (
-            "config.storage.topic",
-            "config.storage.replication.factor",
-            "offset.storage.topic",
-            "offset.storage.partitions",
-            "offset.storage.replication.factor",
-            "offset.storage.file.filename",
-            "status.storage.topic",
-            "status.storage.partitions",
-            "status.storage.replication.factor",
-        ),
-        _NO_TOPICS,
-    ),
-    **dict.fromkeys(
-        (
-            "listeners",
-            "rest.host.name",
-            "rest.port",
-            "rest.advertised.host.name",
-            "rest.advertised.port",
-            "rest.advertised.listener",
-            "plugin.path",
-        ),
-        _ONE_PROCESS,
-    ),
     "offset.flush.timeout.ms": lacks("a commit has the bridge's own deadlines"),
     "task.shutdown.graceful.timeout.ms": lacks(
         "a stop delivers what was read, for up to --delivery_timeout_s"
@@ -98,6 +74,9 @@ def take(draft: Draft, settings: Settings, login: str) -> None:
     if _FLUSH in settings:
         _take_flush(draft, settings)
     apply(draft, settings, TABLE)
+    for pattern, text in _NOT_NEEDED.items():
+        if names := [name for name in settings.left() if pattern.fullmatch(name)]:
+            draft.note_names(Kind.SAME, text, settings, *names)
 
 
 def _take_flush(draft: Draft, settings: Settings) -> None:

@@ -715,6 +715,26 @@ def test_a_prefix_wins_whatever_the_order(folder):
         assert said(notes, "bootstrap.servers") == said(notes, "ssl.keystore.type") == [S]
 
 
+@pytest.mark.parametrize(
+    ("config", "role", "other"),
+    [(A_SINK, "consumer", "producer"), (A_SOURCE, "producer", "consumer")],
+)
+def test_the_brokers_are_those_of_the_connectors_own_clients(folder, config, role, other):
+    theirs = {f"{role}.bootstrap.servers": "theirs:1", f"{other}.bootstrap.servers": "others:1"}
+    command = folder.connector(config, theirs | A_WORKER)
+    assert "--bootstrap_servers=theirs:1" in flags(command)
+    assert said(command, f"{other}.bootstrap.servers") == [S]
+
+
+def test_the_emulator_of_the_environment_wins_over_the_endpoint(folder):
+    env = "CONNECT_BOOTSTRAP_SERVERS=b:1\nPUBSUB_EMULATOR_HOST=e:1\n"
+    config = A_SINK | {"cps.useEmulator": "true", "cps.endpoint": "other:1"}
+    for each, expected in ((config, {"PUBSUB_EMULATOR_HOST": "e:1"}), (A_SINK, {})):
+        found = folder.migrate(folder.write("w.env", env), folder.write("c", each))
+        assert found["commands"][0]["environment"] == expected
+        assert bool(said({"notes": found["workers"]}, "PUBSUB_EMULATOR_HOST")) == (not expected)
+
+
 def test_a_prefix_in_one_file_wins_over_none_in_another(folder):
     first = folder.write("1", properties(A_WORKER | {"consumer.security.protocol": "SSL"}))
     env = "CONNECT_BOOTSTRAP_SERVERS=b:1\nCONNECT_SECURITY_PROTOCOL=PLAINTEXT\n"
@@ -811,6 +831,33 @@ def test_a_value_that_a_shell_fills_in_stays_a_variable(folder):
     env = "CONNECT_BOOTSTRAP_SERVERS=b:1\nCONNECT_CONSUMER_CLIENT_ID=$HOSTNAME\n"
     (command,) = folder.migrate(folder.write("w", env), folder.write("c", A_SINK))["commands"]
     assert "--kafka_config=consumer.client.id=env:CONNECT_CONSUMER_CLIENT_ID" in flags(command)
+
+
+def test_a_secret_that_stands_there_twice_is_asked_for_once(folder):
+    env = (
+        f"CONNECT_BOOTSTRAP_SERVERS=b:1\nCONNECT_SASL_JAAS_CONFIG='{PLANTED}'\n"
+        f"CONNECT_CONSUMER_SASL_JAAS_CONFIG='{PLANTED}'\n"
+    )
+    config = A_SINK | {"errors.deadletterqueue.topic.name": "dead"}
+    found = folder.migrate(folder.write("w.env", env), folder.write("c", config))
+    assert said({"notes": found["workers"]}, "consumer.sasl.jaas.config") == [S]
+    first = [note["settings"] for note in found["workers"] if note["kind"] == F]
+    assert first == [["sasl.jaas.config"]]
+
+
+def test_a_log_in_of_which_only_the_mechanism_is_there_is_named(folder):
+    worker = A_WORKER | {"consumer.security.protocol": "SASL_SSL"}
+    text = "who logs in is in none of these files"
+    assert text in str(folder.connector(A_SINK, worker)["notes"])
+    worker |= {"consumer.sasl.kerberos.keytab": "/k"}
+    assert text not in str(folder.connector(A_SINK, worker)["notes"])
+    jaas = folder.write("j", f"KafkaClient {{ {PLAIN_LOGIN} username=u password=p; }};")
+    assert text not in str(folder.migrate(jaas, "c.json", "w.properties"))
+
+
+def test_what_tls_is_restricted_to_has_no_equivalent(folder):
+    worker = A_WORKER | {"consumer.ssl.enabled.protocols": "TLSv1.3"}
+    assert said(folder.connector(A_SINK, worker), "consumer.ssl.enabled.protocols") == [L]
 
 
 def test_two_connectors_with_secrets_of_their_own_have_two_variables(folder):

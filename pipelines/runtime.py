@@ -64,8 +64,10 @@ def run(options: Options, build: Build) -> int:
         finally:
             bridge.close()
     output.summary(bridge, options, meter.seconds)
-    if bridge.failure is not None:
+    if isinstance(bridge.failure, TransferError):
         raise bridge.failure
+    if bridge.failure is not None:  # exit status 2 is for what ends before anything is read
+        raise TransferError(str(bridge.failure)) from bridge.failure
     return 0
 
 

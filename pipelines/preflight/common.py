@@ -70,18 +70,25 @@ def open_kafka(cluster: KafkaConfig) -> Admin:
     there, or why a log-in there cannot work.
 
     Raises:
-      PreflightError: no broker can be used, or the first of them refuses the log-in.
+      PreflightError: no broker can be used, or the log-in is refused.
+      UsageError, UnavailableError: there is no ticket or token for it.
     """
     own = login(opened(cluster.properties, "admin", cluster.role))
     servers = cluster.bootstrap_servers.split(",")
     deaf: list[str] = []
+    unfit: list[PreflightError] = []
     for server in servers:
         host, _, port = server.rpartition(":")
         try:
             handshake.check(host.strip("[]"), int(port), own, CALL_S / len(servers))
-            return kafka.open_admin(cluster, CALL_S)
         except OSError as error:
             deaf.append(f"{server} ({_why(error)})")
+        except PreflightError as error:
+            unfit.append(error)
+        else:
+            return kafka.open_admin(cluster, CALL_S)
+    if unfit:
+        raise unfit[0]
     raise PreflightError(
         f"connect to Kafka: nobody listens at {', '.join(deaf)}; check --bootstrap_servers and the "
         "network"

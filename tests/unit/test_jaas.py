@@ -28,6 +28,10 @@ KERBEROS = "com.sun.security.auth.module.Krb5LoginModule"
             {"sasl.username": 'a "b"; \\ = {}', "sasl.password": ""},
         ),
         (
+            rf"{SCRAM} required username='u v' password='a\101\n;b';",
+            {"sasl.username": "u v", "sasl.password": "aA\n;b"},
+        ),
+        (
             f'{OAUTH} required clientId="i" clientSecret="s" scope="a b" extension_x="1" '
             'extension_y="2";',
             {

@@ -125,6 +125,13 @@ def test_a_connect_workers_file_works_as_it_is():
     )
 
 
+def test_the_group_of_connects_workers_is_not_the_bridges(file):
+    text = "group.id=connect-cluster\nconsumer.group.id=mine\noffset.storage.topic=connect-offsets"
+    found = config.read([file(text)])
+    assert config.of_flag(found, "group.id", "consumer") == "mine"
+    assert config.of_flag(found, "group.id", "producer") is None
+
+
 def test_a_connectors_file_is_told_where_it_belongs():
     with pytest.raises(UsageError, match=r"python -m pipelines\.migrate .*ps-sink"):
         config.read([str(CONNECT / "ps-sink-connector.properties")])

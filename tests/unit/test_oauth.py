@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 from certificates import Certificates
@@ -126,6 +129,23 @@ def test_librdkafka_gets_the_last_token_for_a_moment_where_there_is_no_new_one(e
     assert (again, extensions) == (text, {})
     assert soon_s < time.time() + 10 < ends_at_s
     assert "no answer" in caplog.text
+
+
+def test_an_endpoint_that_drips_is_given_up(monkeypatch):
+    monkeypatch.setattr(oauth, "_IN_ALL_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+                while True:
+                    connection.sendall(b" ")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        with pytest.raises(UnavailableError, match=r"no answer within 0\.5 s"):
+            client(f"http://127.0.0.1:{server.getsockname()[1]}/token").token()
 
 
 def test_what_is_no_token_endpoint_is_said(endpoint):

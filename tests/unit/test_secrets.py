@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from concurrent import futures
@@ -161,3 +162,12 @@ def test_what_a_killed_process_left_behind_is_taken_away_by_the_next():
     assert os.path.exists(left)
     _written("ends")
     assert not os.path.exists(left)
+
+
+def test_the_files_of_a_living_process_stay_and_come_again_when_somebody_removed_them():
+    path = files.keep(b"hunter2")
+    _written("ends")
+    assert os.path.exists(path)
+    shutil.rmtree(os.path.dirname(path))
+    with open(files.keep(b"hunter2"), "rb") as file:
+        assert file.read() == b"hunter2"

@@ -104,7 +104,18 @@ def _of_file(path: str) -> dict[str, str]:
             f"{where}: it configures a connector; `python -m pipelines.migrate {path}` turns it "
             "into a command"
         )
+    if _OF_WORKERS & properties.keys():
+        properties.pop("group.id", None)  # the workers' own, which no consumer of records joins
     return _normal(where, properties)
+
+
+_OF_WORKERS = {
+    "config.storage.topic",
+    "offset.storage.topic",
+    "status.storage.topic",
+    "offset.storage.file.filename",
+}
+"""Properties by which the file of a Kafka Connect worker is known."""
 
 
 # -- one form --------------------------------------------------------------------------------------

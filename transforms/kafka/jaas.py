@@ -21,12 +21,15 @@ SECTION = "KafkaClient"
 _TOKEN = re.compile(
     r"""(?P<gap>\s+|//[^\n]*|\#[^\n]*|/\*.*?\*/)
     |"(?P<quoted>(?:\\.|[^"\\])*)"
+    |'(?P<single>(?:\\.|[^'\\])*)'
     |(?P<sign>[{};=])
-    |(?P<word>[^\s{};="]+)""",
+    |(?P<word>[^\s{};="']+)""",
     re.DOTALL | re.VERBOSE,
 )
 _CONTROL_FLAGS = ("required", "requisite", "sufficient", "optional")
-_QUOTED_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+_ESCAPE = re.compile(r"\\(?:([0-3][0-7]{0,2}|[4-7][0-7]?)|(.))", re.DOTALL)
+_QUOTED_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+"""As Java's `StreamTokenizer` has them."""
 
 
 class LoginModule(NamedTuple):
@@ -94,18 +97,16 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
             raise ValueError("a quotation mark is not closed")
         position = match.end()
         kind = str(match.lastgroup)
-        if kind == "quoted":
-            yield (
-                kind,
-                re.sub(
-                    r"\\(.)",
-                    lambda m: _QUOTED_ESCAPES.get(m[1], m[1]),
-                    match["quoted"],
-                    flags=re.DOTALL,
-                ),
-            )
+        if kind in ("quoted", "single"):
+            yield "quoted", _ESCAPE.sub(_unescaped, match[kind])
         elif kind != "gap":
             yield kind, match[kind]
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    if match[1]:
+        return chr(int(match[1], 8))
+    return _QUOTED_ESCAPES.get(match[2], match[2])
 
 
 class _Reader:

@@ -178,7 +178,7 @@ def reason(error: BaseException) -> str:
     return said["words"].rstrip(".") if said else text[:300]
 
 
-_CLASS_NAMES = re.compile(r"^\[Error [0-9]+\] (\w+Error: )+(?=\S)")
+_CLASS_NAMES = re.compile(r"^\[Error [0-9]+\] (SaslAuthenticationFailedError: )+(?=\S)")
 _BROKER_SAID = re.compile(r"""failed with response .*?error_message=(['"])(?P<words>.+?)\1, """)
 
 

@@ -32,6 +32,10 @@ ENDINGS = {
 """What ends a consumer; librdkafka gets over every other error by itself."""
 
 
+OF_ONE_SERVER = {KafkaError._BAD_MSG}
+"""What is said of a record that cannot be read, and of a server that is no Kafka broker."""
+
+
 class Log:
     """Where librdkafka logs to; it says some 20 times a second that a broker is away."""
 

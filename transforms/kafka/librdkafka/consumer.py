@@ -26,6 +26,7 @@ from transforms.kafka.librdkafka import settings
 from transforms.kafka.librdkafka.asking import AskingConsumer
 from transforms.kafka.librdkafka.common import (
     ENDINGS,
+    OF_ONE_SERVER,
     REFUSED_LOGINS,
     Log,
     message_offset,
@@ -231,7 +232,7 @@ class LibrdkafkaConsumer(AskingConsumer):
         trouble = callback.tokens.failure if callback is not None else None
         if error.code() in REFUSED_LOGINS and isinstance(trouble, UnavailableError):
             self._error = self._error or UnavailableError(f"read: {trouble}")
-        elif error.fatal() or error.code() in ENDINGS:
+        elif error.fatal() or error.code() in ENDINGS - OF_ONE_SERVER:
             self._error = self._error or SourceError(f"read: {error.str()}")
         else:
             self._said.warn("consumer", error)

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from transforms.errors import PreflightError, UnavailableError, UsageError
+from transforms.errors import PreflightError
 from transforms.kafka.login import Login
 
 _SASL_HANDSHAKE = 17
@@ -33,7 +33,8 @@ def check(host: str, port: int, login: Login, timeout_s: float) -> None:
 
     Raises:
       OSError: nobody listens there.
-      PreflightError, UsageError, UnavailableError: what is wrong, and what to do about it.
+      PreflightError: what is wrong with this broker, and what to do about it.
+      UsageError, UnavailableError: there is no ticket or token, for whichever broker.
     """
     server = f"{host}:{port}"
     with closing_socket(socket.create_connection((host, port), timeout_s)) as plain:
@@ -58,13 +59,10 @@ def check(host: str, port: int, login: Login, timeout_s: float) -> None:
         )
     if answer is not None:
         _judge(server, answer, login)
-    try:
-        if login.kerberos is not None:
-            login.kerberos.begin(host)
-        if login.oauth is not None:
-            login.oauth.token()
-    except (UsageError, UnavailableError) as error:
-        raise PreflightError(str(error)) from error
+    if login.kerberos is not None:
+        login.kerberos.begin(host)
+    if login.oauth is not None:
+        login.oauth.token()
 
 
 @contextlib.contextmanager

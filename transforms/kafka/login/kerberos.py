@@ -102,6 +102,11 @@ class Kerberos(NamedTuple):
             expired = True
         except gssapi.raw.GSSError as error:
             raise self._explained(error) from error
+        if expired and self.keytab is not None:
+            raise UnavailableError(
+                f"{self._what}: the last ticket has expired, and the KDC gives no other; check the "
+                "network and the KDC"
+            )
         if expired:
             raise UsageError(f"{self._what}: the ticket has expired; run kinit, or use a keytab")
         return found

@@ -15,12 +15,15 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from transforms import secrets
+from transforms.deadlines import within
 from transforms.errors import UnavailableError, UsageError
 from transforms.kafka.login import files
 
 _log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 3.0
+_IN_ALL_S = 4.0
+_LARGEST_ANSWER_BYTES = 100_000
 _FRESH_FOR = 0.8
 """A token is used for this part of its life, as Java's client has it."""
 
@@ -109,14 +112,9 @@ class Tokens:
             **({"scope": self._scope} if self._scope else {}),
         }
         try:
-            answer = self._session.post(
-                self._url,
-                data=form,
-                auth=self._credentials,
-                timeout=_TIMEOUT_S,
-                allow_redirects=False,
-                verify=self._ca,  # of a session it would lose to REQUESTS_CA_BUNDLE
-            )
+            answer = within(_IN_ALL_S, lambda: self._post(form))
+        except TimeoutError as error:
+            raise UnavailableError(f"get a token from {self._url}: {error}") from error
         except requests.exceptions.SSLError as error:
             raise UsageError(
                 f"get a token from {self._url}: its certificate is not trusted "
@@ -137,6 +135,21 @@ class Tokens:
                 + (where if answer.status_code in (404, 405) else client)
             )
         return self._understood(answer)
+
+    def _post(self, form: Mapping[str, str]) -> requests.Response:
+        answer = self._session.post(
+            self._url,
+            data=form,
+            auth=self._credentials,
+            timeout=_TIMEOUT_S,
+            allow_redirects=False,
+            stream=True,
+            verify=self._ca,  # of a session it would lose to REQUESTS_CA_BUNDLE
+        )
+        # What is beyond is not read: a token is smaller.
+        answer._content = answer.raw.read(_LARGEST_ANSWER_BYTES, decode_content=True)
+        answer.close()
+        return answer
 
     def _understood(self, answer: requests.Response) -> Token:
         try:

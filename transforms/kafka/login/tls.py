@@ -69,7 +69,10 @@ class Tls(NamedTuple):
                     "two belong together?"
                 ) from error
         if self.crl is not None:
-            context.load_verify_locations(cafile=self.crl)
+            try:
+                context.load_verify_locations(cafile=self.crl)
+            except ssl.SSLError as error:
+                raise UsageError(f"use ssl.crl.location: {_reason(error)}") from error
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
         return context
 

@@ -26,8 +26,8 @@ _WHAT = (
     "for each connector the command of this project that goes on where it stopped, with a line "
     "about every setting that has no equivalent or behaves differently. FILE is a worker's or a "
     "connector's .properties, the JSON of Connect's REST interface (such as "
-    "/connectors?expand=info), a file of CONNECT_* variables, or a JAAS file; in any order and "
-    "number. Starts, stops and changes nothing, and prints no secret."
+    "/connectors?expand=info) or Strimzi's, a file of CONNECT_* variables, or a JAAS file; in any "
+    "order and number. Starts, stops and changes nothing, and prints no secret."
 )
 _STATUS = (
     "What is printed is a shell script: commands, and comments. Exit status: 0 done; 2 wrong "

@@ -22,7 +22,7 @@ from pipelines.migrate.properties import (
     refusal,
     written,
 )
-from pipelines.migrate.settings import Draft, Kind, Note, Settings, check
+from pipelines.migrate.settings import Draft, Kind, Note, Settings, check, holds_secret
 from pipelines.migrate.table import set_number
 from transforms.kafka import jaas
 from transforms.kafka.property_table import BY_NAME, LOGIN, OWNED, REFUSED
@@ -234,7 +234,7 @@ class _Taker:
 
     def _say_missing(self, place: Place) -> None:
         for path in missing(place):
-            shown = path if path.isprintable() else "the file that it names"
+            shown = "the file that it names" if holds_secret(path) else path
             text = f"{shown} is not here: copy it, and correct its path"
             self._say(Kind.FIRST, text, place)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.migrate.properties import Class, classified, named
-from pipelines.migrate.settings import Draft, Kind, Settings
+from pipelines.migrate.settings import Draft, Kind, Settings, holds_secret
 from pipelines.migrate.table import (
     Row,
     Table,
@@ -204,8 +204,8 @@ def take_google(draft: Draft, emulator_host: str) -> None:
         draft.note(Kind.SAME, text, own, "cps.useEmulator")
     elif boolean(own, "cps.useEmulator"):
         host = emulator_host or endpoint or _DEFAULT_ENDPOINT
-        if "@" in host:
-            raise own.error("cps.endpoint", "has a name and a password in it; correct it")
+        if holds_secret(host):
+            raise own.error("cps.endpoint", "has a secret in it; correct it")
         draft.environment[EMULATOR] = host
         text = f"{EMULATOR} stands in front of the command"
         names = [name for name in ("cps.useEmulator", "cps.endpoint") if name in own]
@@ -245,7 +245,7 @@ def take_key_file(draft: Draft, settings: Settings, name: str, is_key: bool = Fa
     """
     value = settings.take(name)
     placeholder = re.fullmatch(r"\$\{[^{}]*\}", value)
-    if is_key or (not placeholder and re.search(r'[{}"\n]|PRIVATE KEY', value)):
+    if is_key or holds_secret(value) or (not placeholder and re.search(r'[{}"\n]', value)):
         text = "put the key into a file that only the bridge's user can read, and set "
         draft.note_names(Kind.FIRST, f"{text}{CREDENTIALS} to its path", settings, name)
     elif "${" in value:

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.migrate.settings import PLACEHOLDER, Kind, Settings
+from pipelines.migrate.settings import PLACEHOLDER, Kind, Settings, holds_secret
 from pipelines.migrate.table import Row
 from transforms import secrets
 from transforms.errors import UsageError
@@ -22,7 +22,6 @@ from transforms.kafka.property_table import (
 )
 
 PROVIDER = re.compile(r"\$\{([a-z]+):(?:([^:}]*):)?([^}]*)\}")
-_USER_IN_URL = re.compile(r"://[^/\s]*@")
 _JAAS = "sasl.jaas.config"
 
 
@@ -118,7 +117,7 @@ def written(place: Place, mechanism: str) -> tuple[dict[str, str], str]:
         return {place.flag: value}, ""
     said = parts(place, mechanism)
     secret = any(LOGIN[name].secret for name in said if name in LOGIN)
-    if secret or PLACEHOLDER.search(value) or _USER_IN_URL.search(value):
+    if secret or PLACEHOLDER.search(value) or holds_secret(value):
         return _to_set(place)
     prefix = place.flag.removesuffix(place.name)
     for name, text in said.items():

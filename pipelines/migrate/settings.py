@@ -19,8 +19,10 @@ _MOST_SHOWN = 60
 _NAME = re.compile(r"[A-Za-z]{1,40}|[A-Za-z][A-Za-z0-9]{0,30}([._-]+[A-Za-z0-9]{1,40})+")
 _LONGEST_NAME = 100
 PLACEHOLDER = re.compile(r"\$\{|\$[A-Za-z_]")
-_CREDENTIALS = re.compile(r":[^\s,]*@")
-"""`://USER@`, or `USER:PASSWORD@`."""
+_SECRET = re.compile(
+    r""":[^\s,]*@|private_?key|private\ key|(password|secret)["']?\s*[=:]""", re.I | re.X
+)
+"""`://USER@`, `USER:PASSWORD@`, a key file's content, or a log-in by JAAS."""
 
 
 class Kind(Enum):
@@ -98,7 +100,7 @@ class Settings:
     def shown(self, name: str) -> str:
         """`name=value`; the name alone where the value is long or may hold a secret."""
         value = self._values.get(name, "")
-        hidden = PLACEHOLDER.search(value) or _CREDENTIALS.search(value)
+        hidden = PLACEHOLDER.search(value) or holds_secret(value)
         return name if not value or hidden or len(value) > _MOST_SHOWN else f"{name}={value}"
 
     def error(self, name: str, wrong: str) -> UsageError:
@@ -185,6 +187,11 @@ class Draft:
         return [f"--{name}={value}" for name in ordered for value in self.flags[name]]
 
 
+def holds_secret(value: str) -> bool:
+    """Whether a value looks as if a secret stood in it, which is in the wrong place then."""
+    return _SECRET.search(value) is not None
+
+
 def check(flag: str, value: str, settings: Settings, source: str) -> None:
     """Checks what a flag gets of a setting.
 
@@ -197,13 +204,14 @@ def check(flag: str, value: str, settings: Settings, source: str) -> None:
         )
     if not value.isprintable():
         raise settings.error(source, "has control characters; correct it")
+    if holds_secret(value) and flag != "group_id":
+        raise settings.error(source, f"gives no --{flag}: a secret stands in it")
     declared = BRIDGE.get(flag)
     try:
         if declared is not None:
             declared.parse(value)
     except ValueError as error:
-        shown = "a name and a password stand in it" if "@" in value else str(error)
-        raise settings.error(source, f"gives no --{flag}: {shown}") from None
+        raise settings.error(source, f"gives no --{flag}: {error}") from None
 
 
 def shown_names(names: Sequence[str]) -> tuple[str, ...]:

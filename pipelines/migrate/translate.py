@@ -15,7 +15,7 @@ from pipelines.migrate.clients import take_clients
 from pipelines.migrate.connector import EMULATOR
 from pipelines.migrate.converters import take_converters
 from pipelines.migrate.files import CLASS, Files
-from pipelines.migrate.settings import Draft, Kind, Note, Settings, shown_names
+from pipelines.migrate.settings import Draft, Kind, Note, Settings, holds_secret, shown_names
 from transforms.errors import UsageError
 
 _PIPELINES: Mapping[str, Pipeline] = {
@@ -140,6 +140,7 @@ def _pipeline(name: str) -> Pipeline | None:
 
 def _unsupported(own: Settings) -> str:
     name, kind = own.peek("name") or "a connector", own.peek(CLASS)
+    kind = "its class" if holds_secret(kind) else kind
     what = "is one for Pub/Sub Lite, another service" if _LITE in kind else "is not one for Pub/Sub"
     left_out = ", ".join(shown_names([n for n in own.left() if n not in ("name", CLASS)]))
     return f"{own.where}: {name} is not migrated: {kind} {what} (left out: {left_out or 'nothing'})"

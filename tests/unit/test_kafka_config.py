@@ -321,13 +321,6 @@ def test_jaas_by_reference_is_taken_apart_where_it_is_used(monkeypatch):
     assert "sasl.jaas.config" not in plain
 
 
-def test_what_only_java_would_fill_in_is_no_password(monkeypatch):
-    found = from_flags(sasl_jaas_config="env:JAAS").properties
-    monkeypatch.setenv("JAAS", 'x.PlainLoginModule required password="${file:/opt/s:pw}";')
-    with pytest.raises(UsageError, match=r"'sasl.jaas.config': .*Java's config providers"):
-        config.opened(found, "consumer")
-
-
 @pytest.mark.parametrize("prefix", ["", "consumer."])
 def test_jaas_by_reference_takes_the_place_of_the_log_in_of_a_file(file, monkeypatch, prefix):
     theirs = f'{prefix}sasl.jaas.config=x.PlainLoginModule required username="u" password="p";'
@@ -335,6 +328,16 @@ def test_jaas_by_reference_takes_the_place_of_the_log_in_of_a_file(file, monkeyp
     found = config.read([file(theirs)], {"consumer.sasl.jaas.config": "env:JAAS"})
     plain = config.opened(found.properties, "consumer")
     assert (plain["sasl.username"], plain["sasl.password"]) == ("me", "mine")
+
+
+def test_a_config_provider_within_jaas_is_a_variable_or_an_error(monkeypatch):
+    found = from_flags(sasl_jaas_config="env:JAAS").properties
+    monkeypatch.setenv("PW", "hunter2")
+    monkeypatch.setenv("JAAS", 'x.PlainLoginModule required username=u password="${env:PW}";')
+    assert config.opened(found, "consumer")["sasl.password"] == "hunter2"
+    monkeypatch.setenv("JAAS", 'x.PlainLoginModule required username=u password="${file:/s:p}";')
+    with pytest.raises(UsageError, match=r"'sasl.jaas.config': .*Java's config providers"):
+        config.opened(found, "consumer")
 
 
 def test_a_character_of_two_halves_is_one_and_half_of_one_is_refused(file):

@@ -152,7 +152,8 @@ def taken_apart(properties: Mapping[str, str]) -> dict[str, str]:
 
 
 def _of_jaas(understood: jaas.Understood) -> dict[str, str]:
-    return {JAAS_MODULE: understood.module, **understood.properties}
+    said = {name: _from_provider(value) for name, value in understood.properties.items()}
+    return {JAAS_MODULE: understood.module, **said}
 
 
 def _without_prefix(name: str) -> tuple[str, str]:

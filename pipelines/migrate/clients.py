@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pipelines.migrate.properties import (
     AS_FLAGS,
+    MAY_BE_EMPTY,
+    OF_TLS,
     PROVIDER,
     Class,
     Place,
@@ -26,9 +28,6 @@ from pipelines.migrate.settings import Draft, Kind, Note, Settings, check, holds
 from pipelines.migrate.table import set_number
 from transforms.kafka import jaas
 from transforms.kafka.property_table import BY_NAME, LOGIN, OWNED, REFUSED
-
-_OF_TLS = ("ssl.enabled.protocols", "ssl.cipher.suites", "ssl.protocol")
-_MAY_BE_EMPTY = ("ssl.endpoint.identification.algorithm", "interceptor.classes")
 
 
 def take_clients(draft: Draft, workers: Sequence[Settings]) -> None:
@@ -47,7 +46,11 @@ def take_clients(draft: Draft, workers: Sequence[Settings]) -> None:
     ]
     by_name: dict[str, list[Place]] = {}
     for place in places:
-        if place.value or place.name in _MAY_BE_EMPTY:
+        if place.role and place.settings is not draft.own and ".override." in place.full:
+            kind = Kind.DIFFERS if place.settings in files else Kind.SAME
+            text = "Connect reads it in a connector alone; the bridge in its files, too"
+            draft.note_names(kind, text, place.settings, place.full)
+        elif place.value or place.name in MAY_BE_EMPTY:
             by_name.setdefault(place.name, []).append(place)
         elif classified(place.name, "") is not Class.UNKNOWN:
             draft.note_names(Kind.SAME, "it is empty", place.settings, place.full)
@@ -121,7 +124,7 @@ class _Taker:
             self._say(Kind.SAME, "the bridge always does so", place)
         elif kind is Class.REFUSED:
             self._say(Kind.LACKS, REFUSED[place.name].reason, place)
-        elif place.name in _OF_TLS:
+        elif place.name in OF_TLS:
             self._say(Kind.LACKS, "the bridge takes the versions and ciphers of OpenSSL", place)
         elif place.settings is not self._draft.own or place.role:
             self._say(Kind.SAME, "only Java programs read it", place)

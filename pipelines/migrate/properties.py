@@ -37,6 +37,10 @@ AS_FLAGS = {
 """Client properties that are flags, if they are those of the client that carries the data."""
 
 
+OF_TLS = ("ssl.enabled.protocols", "ssl.cipher.suites", "ssl.protocol")
+MAY_BE_EMPTY = ("ssl.endpoint.identification.algorithm", "interceptor.classes")
+
+
 class Class(Enum):
     """What a property is to the bridge."""
 

@@ -735,6 +735,14 @@ def test_the_emulator_of_the_environment_wins_over_the_endpoint(folder):
         assert bool(said({"notes": found["workers"]}, "PUBSUB_EMULATOR_HOST")) == (not expected)
 
 
+@pytest.mark.parametrize(("more", "kind"), [({}, D), ({"strange.thing": "1"}, S)])
+def test_what_overrides_counts_in_a_connector_alone(folder, more, kind):
+    worker = A_WORKER | {"consumer.override.group.id": "theirs"} | more
+    command = folder.connector(A_SINK, worker)
+    assert "--group_id=connect-out" in flags(command)
+    assert said(command, "consumer.override.group.id") == [kind]
+
+
 def test_a_prefix_in_one_file_wins_over_none_in_another(folder):
     first = folder.write("1", properties(A_WORKER | {"consumer.security.protocol": "SSL"}))
     env = "CONNECT_BOOTSTRAP_SERVERS=b:1\nCONNECT_SECURITY_PROTOCOL=PLAINTEXT\n"

@@ -961,6 +961,7 @@ PLANTED = f'{PLAIN_LOGIN} username="u" password="{SECRET}";'
         (A_SOURCE | {"kafka.key.attribute": f"https://u:{SECRET}@h/"}, A_WORKER),
         (A_SINK | {"consumer.override.ssl.truststore.location": PLANTED}, A_WORKER),
         (A_SINK | {"connector.class": PLANTED}, A_WORKER),
+        (A_SINK, A_WORKER | {"consumer.isolation.level": SECRET}),
         # a key that was pasted into a file without backslashes
         (A_SOURCE | {f"{SECRET}+/Ab12": "", f'"private_key": "{SECRET}"': ""}, A_WORKER),
         (A_SINK | {"consumer.override.sasl.jaas.config": f"garbage {SECRET}"}, A_WORKER),

@@ -58,7 +58,7 @@ def run_all(checks: Mapping[str, Callable[[], Any]], deadline_s: float) -> dict[
     if len(failures) == 1:
         raise failures[0]
     if failures:
-        raise PreflightError("\n".join(map(str, failures))) from failures[0]
+        raise PreflightError("\n".join(dict.fromkeys(map(str, failures)))) from failures[0]
     return results
 
 

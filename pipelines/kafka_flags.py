@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pipelines import resource_names
 from pipelines.flag_values import StartAt
 from transforms.errors import UsageError
-from transforms.kafka import config
+from transforms.kafka import config, config_files
 from transforms.kafka.client import ClientName
 from transforms.kafka.clients import choose_client
 from transforms.kafka.property_table import Role
@@ -73,9 +73,9 @@ def settle(
     if value["krb5_conf"]:
         flags["java.security.krb5.conf"] = value["krb5_conf"]
     filled_in = set()
-    found = config.read([str(path) for path in value["kafka_properties"]], flags)
+    found = config_files.read([str(path) for path in value["kafka_properties"]], flags)
     for name, (flag, parse) in _FLAGS.items():
-        text = config.of_flag(found, name, role)
+        text = config_files.of_flag(found, name, role)
         if text is None or flag in given or flag not in takes:
             continue
         try:

@@ -120,9 +120,11 @@ def read(name: str, path: str) -> bytes:
     """The content of a file of at most 1 MB.
 
     Raises:
-      UsageError: it cannot be read, is empty, or is larger.
+      UsageError: it cannot be read, is no regular file, is empty, or is larger.
     """
     try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise UsageError(f"{name}: {path} is not a regular file")
         with Path(path).open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from pipelines.migrate.settings import PLACEHOLDER, Kind, Settings, holds_secret
 from pipelines.migrate.table import Row
 from transforms import secrets
 from transforms.errors import UsageError
-from transforms.kafka import config
+from transforms.kafka import config, config_files
 from transforms.kafka.property_table import (
     ALIASES,
     BY_NAME,
@@ -171,7 +171,7 @@ def refusal(settings: Settings) -> str:
     if not settings.path:
         return "it is no file of properties"
     try:
-        config.read([settings.path])
+        config_files.read([settings.path])
     except UsageError as error:
         text = str(error).removeprefix(f"read --kafka_properties {settings.path}: ")
         return re.sub(r", got '[^']*'", "", text)  # one may be a secret in the wrong line

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer
 
 from pipelines import preflight
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
@@ -158,6 +159,33 @@ def test_reset_offsets_moves_the_group_and_is_refused_while_it_has_members(
         while not kafka.admin.group_members(unique) and time.monotonic() < deadline:
             member.poll(0.1, 1)
         with pytest.raises(PreflightError, match=rf"reset group {unique}: it still has members"):
+            preflight.check(options)
+    finally:
+        member.close()
+
+
+def test_a_group_that_others_share_by_another_assignor_is_refused_by_name(
+    kafka, pubsub, stack, unique
+) -> None:
+    """As Kafka Connect's consumers do, which keep everybody else out of the group."""
+    kafka.create(unique)
+    topic, _ = pubsub.create(unique)
+    options = parse(
+        KAFKA_TO_PS,
+        [
+            f"--bootstrap_servers={stack.bootstrap_servers}",
+            f"--kafka_topics={unique}",
+            f"--group_id={unique}",
+            f"--pubsub_topic={topic}",
+        ],
+        {},
+    )
+    member = KafkaConsumer(unique, group_id=unique, bootstrap_servers=stack.bootstrap_servers)
+    try:
+        deadline = time.monotonic() + 30
+        while not kafka.admin.group_assignor(unique) and time.monotonic() < deadline:
+            member.poll(100)
+        with pytest.raises(PreflightError, match=r"members \(kafka-python.* by the assignor range"):
             preflight.check(options)
     finally:
         member.close()

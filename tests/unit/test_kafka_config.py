@@ -9,7 +9,7 @@ import pytest
 
 from transforms import secrets
 from transforms.errors import UsageError
-from transforms.kafka import clients, config
+from transforms.kafka import clients, config, config_files
 from transforms.kafka.clients import choose_client
 from transforms.kafka.config import for_kafka_python, for_librdkafka
 from transforms.kafka.properties_file import parse_properties
@@ -42,7 +42,7 @@ def file(tmp_path):
 
 
 def from_flags(**flags):
-    return config.read([], {name.replace("_", "."): value for name, value in flags.items()})
+    return config_files.read([], {name.replace("_", "."): value for name, value in flags.items()})
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_properties_files_are_read_as_java_reads_them(text, expected):
 )
 def test_a_broken_properties_file_is_named(file, text, complaint):
     with pytest.raises(UsageError, match=rf"client\.properties: {complaint}"):
-        config.read([file(text)])
+        config_files.read([file(text)])
 
 
 def test_a_missing_properties_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere: No such file or directory"):
-        config.read([str(tmp_path / "nowhere")])
+        config_files.read([str(tmp_path / "nowhere")])
 
 
 # -- files that users have -------------------------------------------------------------------------
@@ -101,7 +101,7 @@ KEYTAB = {
 
 def test_a_consumers_file_and_its_jaas_file_work_as_they_are():
     files = [str(CONNECT / name) for name in ("consumer.properties", "kafka_client_jaas.conf")]
-    found = config.read(files)
+    found = config_files.read(files)
     plain = {**KERBEROS, **KEYTAB, "session.timeout.ms": "10000"}
     assert config.opened(found.properties, "consumer") == plain
     assert found.flags == {
@@ -114,11 +114,11 @@ def test_a_consumers_file_and_its_jaas_file_work_as_they_are():
 
 
 def test_a_connect_workers_file_works_as_it_is():
-    found = config.read([str(CONNECT / "psconnect-worker.properties")])
+    found = config_files.read([str(CONNECT / "psconnect-worker.properties")])
     for role in ("consumer", "producer", "admin"):
         assert config.opened(found.properties, role, "producer") == {**KERBEROS, **KEYTAB}
-    assert config.of_flag(found, "auto.offset.reset", "consumer") == "earliest"
-    assert config.of_flag(found, "auto.offset.reset", "producer") is None
+    assert config_files.of_flag(found, "auto.offset.reset", "consumer") == "earliest"
+    assert config_files.of_flag(found, "auto.offset.reset", "producer") is None
     [note] = found.notes
     assert note.endswith(
         "plugin.path, key.converter, value.converter, offset.storage.file.filename"
@@ -127,43 +127,43 @@ def test_a_connect_workers_file_works_as_it_is():
 
 def test_the_group_of_connects_workers_is_not_the_bridges(file):
     text = "group.id=connect-cluster\nconsumer.group.id=mine\noffset.storage.topic=connect-offsets"
-    found = config.read([file(text)])
-    assert config.of_flag(found, "group.id", "consumer") == "mine"
-    assert config.of_flag(found, "group.id", "producer") is None
+    found = config_files.read([file(text)])
+    assert config_files.of_flag(found, "group.id", "consumer") == "mine"
+    assert config_files.of_flag(found, "group.id", "producer") is None
 
 
 def test_a_connectors_file_is_told_where_it_belongs():
     with pytest.raises(UsageError, match=r"python -m pipelines\.migrate .*ps-sink"):
-        config.read([str(CONNECT / "ps-sink-connector.properties")])
+        config_files.read([str(CONNECT / "ps-sink-connector.properties")])
 
 
 def test_later_files_win_and_flags_win_over_what_is_for_one_role(file):
     first = file("client.id=one\nfetch.min.bytes=1\nconsumer.client.id=reader", "a.properties")
     second = file("client.id=two", "b.properties")
-    found = config.read([first, second], {"fetch.min.bytes": "7"})
+    found = config_files.read([first, second], {"fetch.min.bytes": "7"})
     assert config.in_role(found.properties, "consumer")["client.id"] == "reader"
     assert config.in_role(found.properties, "producer") == {
         "client.id": "two",
         "fetch.min.bytes": "7",
     }
-    found = config.read([first, second], {"client.id": "flag"})
+    found = config_files.read([first, second], {"client.id": "flag"})
     assert config.in_role(found.properties, "consumer")["client.id"] == "flag"
 
 
 def test_a_flag_mends_what_a_file_must_not_say(file):
     text = "consumer.enable.auto.commit=true"
     with pytest.raises(UsageError, match=r"under way; remove it$"):
-        config.read([file(text)])
-    assert config.read([file(text)], {"enable.auto.commit": "false"}).properties == {}
+        config_files.read([file(text)])
+    assert config_files.read([file(text)], {"enable.auto.commit": "false"}).properties == {}
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(file):
-    assert config.read([file(b"\xef\xbb\xbfclient.id=me")]).properties == {"client.id": "me"}
+    assert config_files.read([file(b"\xef\xbb\xbfclient.id=me")]).properties == {"client.id": "me"}
 
 
 def test_what_one_role_is_told_of_the_log_in_holds_for_those_that_are_told_nothing(file):
     text = "consumer.security.protocol=SSL\nconsumer.client.rack=r"
-    found = config.read([file(text)]).properties
+    found = config_files.read([file(text)]).properties
     for main in ("consumer", "producer"):
         assert config.in_role(found, "producer", main) == {"security.protocol": "SSL"}
         assert config.in_role(found, "consumer", main)["client.rack"] == "r"
@@ -171,23 +171,23 @@ def test_what_one_role_is_told_of_the_log_in_holds_for_those_that_are_told_nothi
 
 def test_administration_is_done_as_the_user_who_moves_the_data(file):
     text = "consumer.sasl.username=reader\nproducer.sasl.username=writer\nproducer.ssl.key.pem=k"
-    found = config.read([file(text)]).properties
+    found = config_files.read([file(text)]).properties
     assert config.in_role(found, "admin", "consumer") == {"sasl.username": "reader"}
     assert config.in_role(found, "admin", "producer")["sasl.username"] == "writer"
-    found = config.read([file(f"sasl.username=worker\n{text}")]).properties
+    found = config_files.read([file(f"sasl.username=worker\n{text}")]).properties
     assert config.in_role(found, "admin", "consumer") == {"sasl.username": "reader"}
-    found = config.read([file(f"admin.sasl.username=root\n{text}")]).properties
+    found = config_files.read([file(f"admin.sasl.username=root\n{text}")]).properties
     assert config.in_role(found, "admin", "consumer") == {"sasl.username": "root"}
 
 
 def test_a_connectors_overrides_are_for_their_role(file):
-    found = config.read([file("consumer.override.fetch.min.bytes=5")]).properties
+    found = config_files.read([file("consumer.override.fetch.min.bytes=5")]).properties
     assert config.in_role(found, "consumer") == {"fetch.min.bytes": "5"}
     assert config.in_role(found, "producer") == {}
 
 
 def test_what_the_bridge_sets_by_itself_is_left_out_of_a_file_with_a_note(file):
-    found = config.read([file("linger.ms=5\nacks=all\nmax.poll.records=10\nclient.id=me")])
+    found = config_files.read([file("linger.ms=5\nacks=all\nmax.poll.records=10\nclient.id=me")])
     assert found.properties == {"client.id": "me"}
     [note] = found.notes
     assert note.endswith(
@@ -233,7 +233,7 @@ def test_what_the_bridge_sets_by_itself_is_left_out_of_a_file_with_a_note(file):
 )
 def test_every_property_that_cannot_be_used_is_named(properties, complaint):
     with pytest.raises(UsageError, match=re.escape(complaint)):
-        config.read([], properties)
+        config_files.read([], properties)
 
 
 OF_OTHERS = """
@@ -248,7 +248,7 @@ broker.address.family statistics.interval.ms queue.buffering.max.ms queued.min.m
 
 
 def test_what_a_users_file_has_for_other_programs_is_left_out_with_one_note(file):
-    found = config.read([file("\n".join(f"{name}=x" for name in OF_OTHERS.split()))])
+    found = config_files.read([file("\n".join(f"{name}=x" for name in OF_OTHERS.split()))])
     assert found.properties == {}
     [note] = found.notes
     assert all(name in note for name in OF_OTHERS.split())
@@ -256,14 +256,14 @@ def test_what_a_users_file_has_for_other_programs_is_left_out_with_one_note(file
 
 def test_minus_one_is_the_clients_own_default():
     properties = {"receive.buffer.bytes": "-1", "send.buffer.bytes": "-1"}
-    found = config.read([], properties).properties
+    found = config_files.read([], properties).properties
     assert set(for_kafka_python(found, "admin").values()) == {None}
     assert set(for_librdkafka(found, "admin").values()) == {"0"}
 
 
 def test_what_says_what_the_bridge_does_anyway_is_no_harm():
     handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler"
-    found = config.read(
+    found = config_files.read(
         [],
         {
             "enable.auto.commit": "FALSE",
@@ -276,7 +276,7 @@ def test_what_says_what_the_bridge_does_anyway_is_no_harm():
 
 
 def test_what_is_right_is_returned_without_blanks():
-    found = config.read([], {" client.id ": " me ", "sasl.mechanisms": "PLAIN"})
+    found = config_files.read([], {" client.id ": " me ", "sasl.mechanisms": "PLAIN"})
     assert found.properties == {"client.id": "me", "sasl.mechanism": "PLAIN"}
 
 
@@ -287,7 +287,7 @@ SECRETS = [name for name, entry in LOGIN.items() if entry.secret and name != "sa
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_of_a_file_is_held_and_not_carried(file, name):
-    found = config.read([file(f"{name}=hunter2")])
+    found = config_files.read([file(f"{name}=hunter2")])
     assert "hunter2" not in repr(found)
     assert config.literal_secrets(found.properties) == [name]
     assert config.opened(found.properties, "consumer")[name] == "hunter2"
@@ -296,7 +296,7 @@ def test_a_secret_of_a_file_is_held_and_not_carried(file, name):
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_on_the_command_line_is_refused(name):
     with pytest.raises(UsageError, match=r"list of processes; give a reference") as caught:
-        config.read([], {name: "hunter2"})
+        config_files.read([], {name: "hunter2"})
     assert "hunter2" not in str(caught.value)
 
 
@@ -305,7 +305,7 @@ def test_a_password_in_jaas_is_held_too(file):
         "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
         'username="u" password="hunter2";'
     )
-    found = config.read([file(line)], {"sasl.mechanism": "SCRAM-SHA-512"})
+    found = config_files.read([file(line)], {"sasl.mechanism": "SCRAM-SHA-512"})
     assert "hunter2" not in repr(found)
     plain = config.opened(found.properties, "consumer")
     assert (plain["sasl.username"], plain["sasl.password"]) == ("u", "hunter2")
@@ -325,7 +325,7 @@ def test_jaas_by_reference_is_taken_apart_where_it_is_used(monkeypatch):
 def test_jaas_by_reference_takes_the_place_of_the_log_in_of_a_file(file, monkeypatch, prefix):
     theirs = f'{prefix}sasl.jaas.config=x.PlainLoginModule required username="u" password="p";'
     monkeypatch.setenv("JAAS", "x.PlainLoginModule required username=me password=mine;")
-    found = config.read([file(theirs)], {"consumer.sasl.jaas.config": "env:JAAS"})
+    found = config_files.read([file(theirs)], {"consumer.sasl.jaas.config": "env:JAAS"})
     plain = config.opened(found.properties, "consumer")
     assert (plain["sasl.username"], plain["sasl.password"]) == ("me", "mine")
 
@@ -341,13 +341,16 @@ def test_a_config_provider_within_jaas_is_a_variable_or_an_error(monkeypatch):
 
 
 def test_a_character_of_two_halves_is_one_and_half_of_one_is_refused(file):
-    assert config.read([file("client.id=\\ud83d\\ude00")]).properties["client.id"] == "\U0001f600"
+    assert (
+        config_files.read([file("client.id=\\ud83d\\ude00")]).properties["client.id"]
+        == "\U0001f600"
+    )
     with pytest.raises(UsageError, match=r"line 1: .*one half of a character"):
-        config.read([file("client.id=\\ud83d")])
+        config_files.read([file("client.id=\\ud83d")])
 
 
 def test_kafkas_own_way_to_name_a_variable_is_a_reference(file, monkeypatch):
-    found = config.read([file("sasl.password=${env:PW}")]).properties
+    found = config_files.read([file("sasl.password=${env:PW}")]).properties
     assert found == {"sasl.password": "env:PW"}
     assert not config.literal_secrets(found)
 
@@ -373,7 +376,7 @@ def test_a_mechanism_that_is_given_wins_over_what_jaas_suggests(file, order):
         file("security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-256", "client.properties"),
         file(f"KafkaClient {{ {SCRAM} required username=u password=p; }};", "jaas.conf"),
     ]
-    found = config.read(files[::order]).properties
+    found = config_files.read(files[::order]).properties
     assert config.mechanism(found, "consumer") == "SCRAM-SHA-256"
     assert config.opened(found, "consumer")["sasl.mechanism"] == "SCRAM-SHA-256"
 
@@ -391,7 +394,7 @@ def test_a_mechanism_that_is_given_wins_over_what_jaas_suggests(file, order):
 )
 def test_a_login_module_and_a_mechanism_have_to_fit(file, module, mechanism, expected):
     lines = ["security.protocol=SASL_SSL", f"consumer.sasl.jaas.config=x.{module} required;"]
-    found = config.read([file("\n".join(lines))]).properties
+    found = config_files.read([file("\n".join(lines))]).properties
     if mechanism:
         found |= {"sasl.mechanism": mechanism}
     if expected.isupper():

@@ -48,8 +48,7 @@ def test_bytes_stand_in_a_variable_as_base64(monkeypatch, tmp_path):
     [
         ("env:NOT_SET", "sasl.password: the environment variable NOT_SET is not set"),
         ("file:/no/such", "sasl.password: cannot read /no/such: No such file or directory"),
-        ("file:/dev/null", "sasl.password: /dev/null is empty"),
-        ("file:/dev/zero", "sasl.password: /dev/zero is larger than 1000000 bytes"),
+        ("file:/dev/zero", "sasl.password: /dev/zero is not a regular file"),
         ("held:0123", "sasl.password: it is known only to the process that read it"),
     ],
 )
@@ -57,6 +56,13 @@ def test_what_cannot_be_had_is_named(reference, complaint):
     with pytest.raises(UsageError) as caught:
         secrets.resolve("sasl.password", reference)
     assert str(caught.value).startswith(complaint)
+
+
+def test_a_file_of_an_odd_size_is_named(tmp_path):
+    for content, says in ((b"", "is empty"), (b"x" * 1_000_001, "is larger than 1000000 bytes")):
+        (tmp_path / "password").write_bytes(content)
+        with pytest.raises(UsageError, match=says):
+            secrets.resolve("sasl.password", f"file:{tmp_path}/password")
 
 
 def test_what_is_held_is_held_once_and_says_nothing():

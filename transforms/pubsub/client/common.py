@@ -73,6 +73,11 @@ def open_channel(service: Service, log_in: bool = False) -> Any:
             tokens.log_in()
     except google.auth.exceptions.GoogleAuthError as error:
         raise PreflightError(f"log in to Pub/Sub: {why(error, service.impersonate)}") from error
+    except (OSError, AttributeError, TypeError, ValueError) as error:
+        raise PreflightError(
+            "log in to Pub/Sub: what GOOGLE_APPLICATION_CREDENTIALS names is no key file; name a "
+            "service account's JSON file"
+        ) from error
     secure = grpc.composite_channel_credentials(
         grpc.ssl_channel_credentials(), grpc.metadata_call_credentials(tokens)
     )

@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from ends import until
 from kafka import KafkaConsumer
 
 from pipelines import preflight
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
+from transforms.deadlines import retried
 from transforms.errors import PreflightError
 from transforms.kafka.client import ConsumerConfig
 from transforms.kafka.clients import open_consumer
@@ -182,9 +184,12 @@ def test_a_group_that_others_share_by_another_assignor_is_refused_by_name(
     )
     member = KafkaConsumer(unique, group_id=unique, bootstrap_servers=stack.bootstrap_servers)
     try:
-        deadline = time.monotonic() + 30
-        while not kafka.admin.group_assignor(unique) and time.monotonic() < deadline:
+
+        def joined() -> str:
             member.poll(100)
+            return retried(lambda: kafka.admin.group_assignor(unique), 30)
+
+        until(joined, "a member")
         with pytest.raises(PreflightError, match=r"members \(kafka-python.* by the assignor range"):
             preflight.check(options)
     finally:

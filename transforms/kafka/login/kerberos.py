@@ -228,6 +228,7 @@ class _Renewal:
     """Renews the tickets of a cache before they end, as `kinit -R` does."""
 
     _PART = 0.8
+    _LEAST_S = 5.0
     _AGAIN_S = 60.0
     _running: ClassVar[dict[Kerberos, _Renewal]] = {}
 
@@ -247,7 +248,7 @@ class _Renewal:
                 left_s = float(self._kerberos.credentials().lifetime)
             except (UsageError, UnavailableError):
                 left_s = 0.0
-            time.sleep(left_s * self._PART or self._AGAIN_S)
+            time.sleep(max(left_s * self._PART, self._LEAST_S) if left_s else self._AGAIN_S)
             if left_s:
                 self._renew()
 

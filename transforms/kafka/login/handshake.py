@@ -6,11 +6,9 @@ mechanism that is not offered as a connection that was lost.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from transforms.errors import PreflightError
@@ -37,7 +35,7 @@ def check(host: str, port: int, login: Login, timeout_s: float) -> None:
       UsageError, UnavailableError: there is no ticket or token, for whichever broker.
     """
     server = f"{host}:{port}"
-    with closing_socket(socket.create_connection((host, port), timeout_s)) as plain:
+    with socket.create_connection((host, port), timeout_s) as plain:
         if login.tls is None:
             answer = _ask(plain, login.mechanism)
         else:
@@ -63,16 +61,6 @@ def check(host: str, port: int, login: Login, timeout_s: float) -> None:
         login.kerberos.begin(host)
     if login.oauth is not None:
         login.oauth.token()
-
-
-@contextlib.contextmanager
-def closing_socket(connection: socket.socket) -> Iterator[socket.socket]:
-    """Closes a socket, also one that TLS has taken over."""
-    try:
-        yield connection
-    finally:
-        with contextlib.suppress(OSError):
-            connection.close()
 
 
 # -- what is wrong ---------------------------------------------------------------------------------

@@ -105,6 +105,21 @@ def test_a_password_of_any_characters_logs_in(secure, plain, pubsub, unique, tmp
     assert plain.size(topic) == 3
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_server_that_cannot_be_used_is_passed_over(
+    secure, plain, pubsub, unique, tmp_path, client
+):
+    topic = plain.create(unique)
+    source, subscription = pubsub.create(unique)
+    pubsub.send(source, [PubsubRecord(b"x")])
+    file = client_file(tmp_path, secure.properties("TLS"))
+    servers = f"{secure.bootstrap('TLS_EXPIRED')},{secure.bootstrap('TLS')}"
+    argv = to_kafka(secure, "TLS", topic, subscription, file, f"--bootstrap_servers={servers}")
+    flags = [f"--kafka_client={client}", "--max_messages=1", "--max_seconds=60"]
+    assert ps_to_kafka.main([*argv, *flags]) == 0
+    assert plain.size(topic) == 1
+
+
 def test_every_setting_may_be_a_reference(secure, plain, pubsub, unique, tmp_path, monkeypatch):
     topic = plain.create(unique)
     source, subscription = pubsub.create(unique)

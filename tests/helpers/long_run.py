@@ -10,6 +10,7 @@ from ends import Bridge, Kafka, PubSub
 from secure_kafka import jaas
 from secure_servers import BRIDGE, SecureServers
 
+from transforms.pubsub.client import Publisher, to_proto
 from transforms.records import PubsubRecord
 
 TICKET_S = 60
@@ -34,7 +35,9 @@ class LongRun:
     def __init__(self, secure: SecureServers, pubsub: PubSub, env: dict, folder: Path) -> None:
         self.sent = 0
         self._pubsub = pubsub
-        self._source, subscription = pubsub.create("long-run")
+        source, subscription = pubsub.create("long-run")
+        # Opened now: other tests change the environment for a moment, which says where to.
+        self._publisher = Publisher(source, 60)
         returned, self.arrived = pubsub.create("long-run-returned")
         plain = Kafka(secure.bootstrap("PLAINTEXT"))
         plain.create("long-run")
@@ -78,7 +81,7 @@ class LongRun:
 
     def _feed(self) -> None:
         while not self._stopping.wait(_PERIOD_S):
-            self._pubsub.send(self._source, [PubsubRecord(b"%d" % self.sent)])
+            self._publisher.publish([to_proto(PubsubRecord(b"%d" % self.sent))])
             self.sent += 1
 
     def finish(self) -> list[dict]:
@@ -90,6 +93,8 @@ class LongRun:
 
     def close(self) -> None:
         self._stopping.set()
+        self._feeder.join(30)
+        self._publisher.close()
         for bridge in self.bridges:
             with bridge:
                 pass

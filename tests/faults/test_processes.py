@@ -68,9 +68,9 @@ def test_stopped_by_sigterm_in_mid_stream_duplicates_nothing_and_keeps_the_order
                 for _ in range(rounds):
                     bridge = stream.start_and_deliver()
                     time.sleep(instants.uniform(0.2, 2.0))
-                    waiting = stream.ledger.outstanding
+                    until(lambda: stream.ledger.outstanding, "messages on their way")
                     bridge.stop()
-                    interrupted += waiting > 0
+                    interrupted += 1
                 stream.start_and_deliver()
             verdict = stream.finish()
         effects = {"stops with messages waiting": interrupted}

@@ -130,6 +130,7 @@ def test_the_group_of_connects_workers_is_not_the_bridges(file):
     found = config_files.read([file(text)])
     assert config_files.of_flag(found, "group.id", "consumer") == "mine"
     assert config_files.of_flag(found, "group.id", "producer") is None
+    assert "of no use here: group.id" in found.notes[0]
 
 
 def test_a_connectors_file_is_told_where_it_belongs():

@@ -97,8 +97,6 @@ def _of_file(path: str) -> dict[str, str]:
             f"{where}: it configures a connector; `python -m pipelines.migrate {path}` turns it "
             "into a command"
         )
-    if _OF_WORKERS & properties.keys():
-        properties.pop("group.id", None)  # the workers' own, which no consumer of records joins
     return _normal(where, properties)
 
 
@@ -143,7 +141,9 @@ def _take(found: Found, where: str, properties: Mapping[str, str], in_file: bool
     for full, value in properties.items():
         _, name = without_prefix(full)
         refusal = REFUSED.get(name)
-        if name in _FLAGS and in_file:
+        if full == "group.id" and not _OF_WORKERS.isdisjoint(properties):
+            meaningless.append(full)  # the workers' own, which no consumer of records joins
+        elif name in _FLAGS and in_file:
             found.flags[full] = value
         elif name in OWNED and in_file:
             owned.append(f"{full} ({OWNED[name]})")

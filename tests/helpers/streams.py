@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +32,7 @@ PAUSE_S = 12.5
 """Longer than the group's session time-out and the subscription's ack deadline, 10 s each."""
 
 
-class Stream:
+class Stream(ABC):
     """What both directions have in common.
 
     Args:
@@ -75,11 +76,13 @@ class Stream:
         self._reader: Reader | None = None
         self._open_clients(ordered, partitions)
 
+    @abstractmethod
     def _ends(self, ordered: bool) -> list[str]:
-        raise NotImplementedError
+        """The flags that name both ends."""
 
+    @abstractmethod
     def _open_clients(self, ordered: bool, partitions: int) -> None:
-        raise NotImplementedError
+        """Opens the producing and the reading client."""
 
     # -- producing and reading
 

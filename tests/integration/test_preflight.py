@@ -14,7 +14,7 @@ from ends import until
 from kafka import KafkaConsumer
 
 from pipelines import preflight
-from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
+from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, parse
 from transforms.deadlines import retried
 from transforms.errors import PreflightError
 from transforms.kafka.client import ConsumerConfig
@@ -123,6 +123,17 @@ def test_debug_shows_the_traceback(places) -> None:
     assert "Traceback" in ran.stderr
 
 
+def to_pubsub(stack, name: str, topic: str, *flags: str) -> Options:
+    """A bridge from a Kafka topic, in a group of the same name."""
+    ends = [
+        f"--bootstrap_servers={stack.bootstrap_servers}",
+        f"--kafka_topics={name}",
+        f"--group_id={name}",
+        f"--pubsub_topic={topic}",
+    ]
+    return parse(KAFKA_TO_PS, [*ends, *flags], {})
+
+
 def test_reset_offsets_moves_the_group_and_is_refused_while_it_has_members(
     kafka, pubsub, stack, unique
 ) -> None:
@@ -130,18 +141,8 @@ def test_reset_offsets_moves_the_group_and_is_refused_while_it_has_members(
     kafka.create(unique)
     kafka.send(KafkaRecord(unique, 0, key=None, value=b"v") for _ in range(5))
     partition = (unique, 0)
-    kafka.admin.commit(unique, {partition: 4})
-    options = parse(
-        KAFKA_TO_PS,
-        [
-            f"--bootstrap_servers={stack.bootstrap_servers}",
-            f"--kafka_topics={unique}",
-            f"--group_id={unique}",
-            f"--pubsub_topic={topic}",
-            "--reset_offsets",
-        ],
-        {},
-    )
+    retried(lambda: kafka.admin.commit(unique, {partition: 4}), 30)
+    options = to_pubsub(stack, unique, topic, "--reset_offsets")
     preflight.check(options)
     assert kafka.admin.committed(unique) == {partition: 0}
 
@@ -172,16 +173,7 @@ def test_a_group_that_others_share_by_another_assignor_is_refused_by_name(
     """As Kafka Connect's consumers do, which keep everybody else out of the group."""
     kafka.create(unique)
     topic, _ = pubsub.create(unique)
-    options = parse(
-        KAFKA_TO_PS,
-        [
-            f"--bootstrap_servers={stack.bootstrap_servers}",
-            f"--kafka_topics={unique}",
-            f"--group_id={unique}",
-            f"--pubsub_topic={topic}",
-        ],
-        {},
-    )
+    options = to_pubsub(stack, unique, topic)
     member = KafkaConsumer(unique, group_id=unique, bootstrap_servers=stack.bootstrap_servers)
     try:
 

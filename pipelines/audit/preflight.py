@@ -243,7 +243,7 @@ def _project(resource: str) -> str:
 
 
 def _archive(folder: str) -> None:
-    from transforms.dead_letters import filesystem
+    from transforms import filesystem
 
     url = filesystem.checked(folder)
     listing = partial(filesystem.below, url)

@@ -60,7 +60,7 @@ def moved_here(options: Options, *permissions: str) -> Sequence[str]:
 def use_files_as(accounts: str) -> None:
     """Has this process read and write gs:// as a service account; empty: as who is logged in."""
     if accounts:
-        from transforms.dead_letters import filesystem
+        from transforms import filesystem
 
         filesystem.impersonate(accounts)
 

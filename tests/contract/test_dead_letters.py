@@ -19,8 +19,8 @@ from ends import DEADLINE_S, Kafka, PubSub
 from kafka import KafkaAdminClient, TopicPartition
 from moto.server import ThreadedMotoServer
 
-from transforms import limits
-from transforms.dead_letters import files, filesystem
+from transforms import filesystem, limits
+from transforms.dead_letters import files
 from transforms.dead_letters.avro import to_avro
 from transforms.dead_letters.files import FileDeadLetters, FileDeadLetterSource
 from transforms.dead_letters.kafka import KafkaDeadLetterSource

@@ -10,9 +10,9 @@ from typing import Any
 
 import fastavro
 
+from transforms import filesystem
 from transforms.audit.kafka import PATIENCE_S
 from transforms.avro_rows import KAFKA_FIELDS, PUBSUB_FIELDS, to_kafka_record, to_pubsub_record
-from transforms.dead_letters import filesystem
 from transforms.errors import SourceError
 from transforms.records import KafkaRecord, PubsubRecord
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from transforms import filesystem
 from transforms.audit.identity import number
 from transforms.audit.kafka import PATIENCE_S
-from transforms.dead_letters import filesystem
 from transforms.dead_letters.avro import from_avro
 from transforms.errors import SourceError
 from transforms.records import KafkaRecord, PubsubRecord

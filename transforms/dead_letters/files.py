@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import cast
 
-from transforms.dead_letters import filesystem
+from transforms import filesystem
 from transforms.dead_letters.avro import from_avro, to_avro
 from transforms.dead_letters.letter import DeadLetter, Found
 from transforms.errors import (

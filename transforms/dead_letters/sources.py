@@ -55,7 +55,8 @@ def check_folder(place: Place, state_url: str, remembers: bool, timeout_s: float
       PreflightError: the folder is not there, one of the two cannot be done, or a package that is
         needed is not installed.
     """
-    from transforms.dead_letters import files, filesystem
+    from transforms import filesystem
+    from transforms.dead_letters import files
 
     try:
         folder = filesystem.checked(place.name)

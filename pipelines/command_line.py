@@ -8,12 +8,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA, RUNNERS, Flag, Pipeline, Runner
+from pipelines.flags import (
+    ARCHIVE,
+    BACKFILL,
+    BRIDGES,
+    KAFKA_TO_PS,
+    PS_TO_KAFKA,
+    RUNNERS,
+    Flag,
+    Pipeline,
+    Runner,
+)
 from transforms.errors import UsageError
 
 _WHAT = {
     PS_TO_KAFKA: "Carries messages from a Pub/Sub subscription to a Kafka topic, byte for byte.",
     KAFKA_TO_PS: "Carries records from Kafka topics to a Pub/Sub topic, byte for byte.",
+    ARCHIVE: "Keeps whole records of Kafka topics, or messages of a subscription, in files.",
+    BACKFILL: "Moves what a time, a night or a range of offsets holds: from Kafka, Pub/Sub or an "
+    "archive to another of them. Never joins or moves a live group, and never touches a live "
+    "subscription. Killed at any point, the same command goes on; finished, it does nothing.",
 }
 _DEMO = (
     "With neither source nor destination, DirectRunner runs a demo on an embedded Kafka and "
@@ -63,7 +77,7 @@ def take(
     found, rest = _parser(pipeline, ours).parse_known_args(list(argv))
     texts = {f.dest: getattr(found, f.dest) for f in ours}
     given = frozenset(dest for dest, text in texts.items() if text is not None)
-    _refuse_foreign([f for f in flags if pipeline not in f.where], ours, rest)
+    _refuse_foreign([f for f in flags if pipeline not in f.where and not f.beams_too], ours, rest)
     values = {f.dest: value_of(f, texts[f.dest], environ) for f in ours}
     name = values["runner_name"] or "DirectRunner"
     runner = RUNNERS[name]
@@ -114,7 +128,7 @@ def _parser(pipeline: Pipeline, flags: Sequence[Flag]) -> Parser:
     parser = Parser(
         prog=f"python -m pipelines.{pipeline}",
         usage="%(prog)s [--FLAG=VALUE ...]",
-        description=f"{_WHAT[pipeline]} {_DEMO}",
+        description=f"{_WHAT[pipeline]} {_DEMO}" if pipeline in BRIDGES else _WHAT[pipeline],
         epilog=_REST,
         allow_abbrev=False,
     )

@@ -7,11 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines import resource_names
+from pipelines.command_line import Taken
 from pipelines.flag_values import SeekTo
-from pipelines.flags import KAFKA_TO_PS, ONE_MACHINE_RUNNERS, PS_TO_KAFKA, Pipeline, Runner
+from pipelines.flags import (
+    ARCHIVE,
+    BACKFILL,
+    KAFKA_TO_PS,
+    ONE_MACHINE_RUNNERS,
+    PS_TO_KAFKA,
+    Pipeline,
+    Runner,
+)
+from pipelines.routes import Route
 from transforms.dead_letters.places import Place
 from transforms.errors import UsageError
 from transforms.kafka import config
+from transforms.kafka.client import Partition
 
 _ENDS = {
     PS_TO_KAFKA: ("subscription", "bootstrap_servers", "kafka_topic"),
@@ -83,14 +94,38 @@ def check_pubsub(value: Mapping[str, Any], emulator: str, demo: bool = False) ->
             )
 
 
-def check(
-    pipeline: Pipeline, runner: Runner, value: Mapping[str, Any], given: Collection[str]
-) -> None:
-    """Refuses combinations that cannot be kept.
+def require_ends(pipeline: Pipeline, route: Route, value: Mapping[str, Any]) -> None:
+    """Refuses a run without the brokers, or the group, that its route needs.
 
+    Raises:
+      UsageError: names the flag.
+    """
+    uses_kafka = route.source == "kafka" or "kafka" in route.sinks
+    if uses_kafka and not value["bootstrap_servers"]:
+        raise UsageError(f"--bootstrap_servers: missing; {pipeline} needs it from {route}")
+    if value["group_id"]:
+        return
+    if pipeline == ARCHIVE and route.source == "kafka":
+        raise UsageError("--group_id: missing; its committed offsets are where a restart goes on")
+    if pipeline == BACKFILL and route.source != "archive" and not value["state"]:
+        raise UsageError(
+            "--group_id: missing; what is done is remembered as commits of GROUP_ID-backfill-HASH, "
+            "which nobody joins; or give a file, --state"
+        )
+
+
+def check(taken: Taken, route: Route) -> None:
+    """Refuses combinations that cannot be kept; settles what follows from others.
+
+    Args:
+      taken: its values may be changed in place.
     Raises:
       UsageError: names the flag to change.
     """
+    runner, value, given = taken.runner, taken.values, taken.given
+    for f in taken.flags:
+        if f.dest in given and f.side and f.side not in route.sides:
+            raise UsageError(f"--{f.name}: means nothing from {route}; leave it out")
     if runner is Runner.IN_PROCESS and value["shards"] > 1:
         raise UsageError(
             f"--shards: {value['shards']} is over 1, and this runner reads one after the other; "
@@ -109,24 +144,70 @@ def check(
         raise UsageError(
             f"--instance_id: names one member, --shards={value['shards']} are more; use --shards=1"
         )
+    _settle_assignment(taken)
     for name in ("instance_id", "revoke_timeout_s"):
         if name in given and value["assignment"] == "shards":
             raise UsageError(f"--{name}: means nothing with --assignment=shards; leave it out")
-    if pipeline == PS_TO_KAFKA and value["commit_interval_s"] >= value["max_lease_s"]:
-        raise UsageError(
-            f"--commit_interval_s: {value['commit_interval_s']:g} is not below "
-            f"--max_lease_s={value['max_lease_s']:g}; messages would come again before their ack"
-        )
+    _settle_commits(taken, route)
     if value["attributes"] == "none" and value["returns"] == "drop" and "returns" in given:
         raise UsageError(
             "--returns: drop needs a marker, and --attributes=none carries none; use "
             "--attributes=metadata or lossless"
         )
     _check_dead_letter(runner, value)
+    _check_folders(runner, value)
     topics = value["kafka_topics"]
-    for topic, _ in value["start"].offsets or ():
+    for name in ("start", "stop", "from_at", "to_at"):
+        offsets = value[name].offsets if value[name] is not None else None
+        _check_topics(f"--{name.removesuffix('_at')}", topics, offsets or {})
+    _check_topics("--offsets", topics, value["offsets"])
+
+
+def _check_topics(flag: str, topics: tuple[str, ...], offsets: Collection[Partition]) -> None:
+    for topic, _ in offsets:
         if topics and not resource_names.matches(topics, topic):
-            raise UsageError(f"--start: topic {topic!r} of the file is not in --kafka_topics")
+            raise UsageError(f"{flag}: topic {topic!r} of the file is not in --kafka_topics")
+
+
+def _settle_assignment(taken: Taken) -> None:
+    """A finite run has partitions of its own: it never joins a group."""
+    value, stop = taken.values, taken.values["stop"]
+    if stop is None:
+        return
+    if "assignment" in taken.given and value["assignment"] == "group":
+        raise UsageError(
+            f"--assignment: a run with --stop={stop.kind} does not join its group; leave it out"
+        )
+    value["assignment"] = "shards"
+
+
+def _settle_commits(taken: Taken, route: Route) -> None:
+    """What is in a file is committed when the file is closed."""
+    value = taken.values
+    if "archive" in route.sinks:
+        if "commit_interval_s" in taken.given:
+            raise UsageError(
+                "--commit_interval_s: with --archive what is read is committed when its file is "
+                "closed; use --file_seconds"
+            )
+        value["commit_interval_s"] = value["file_seconds"]
+    if route.source == "pubsub" and value["commit_interval_s"] >= value["max_lease_s"]:
+        name = "file_seconds" if "archive" in route.sinks else "commit_interval_s"
+        raise UsageError(
+            f"--{name}: {value['commit_interval_s']:g} is not below "
+            f"--max_lease_s={value['max_lease_s']:g}; messages would come again before their ack"
+        )
+
+
+def _check_folders(runner: Runner, value: Mapping[str, Any]) -> None:
+    """A folder of a worker's own is lost with it."""
+    for name in ("archive", "from_archive", "state"):
+        if value[name] and "://" not in value[name] and runner not in ONE_MACHINE_RUNNERS:
+            raise UsageError(
+                f"--{name}: {value[name]} is on each worker's own disk; use gs:// or s3://"
+            )
+    if value["schema_registry"] and value["format"] != "json":
+        raise UsageError("--schema_registry: means nothing with --format=avro; use --format=json")
 
 
 def _check_dead_letter(runner: Runner, value: Mapping[str, Any]) -> None:

@@ -189,6 +189,28 @@ def _place(text: str, pubsub_name: Parser[str]) -> Place:
     return Place("files", os.path.expanduser(text_value(text).removeprefix("file://")))
 
 
+def folder(text: str) -> str:
+    """A folder: a local path, `file://`, `gs://` or `s3://`."""
+    place = _place(text, str)
+    if place.kind != "files":
+        raise ValueError(f"{text!r} is no folder: a path, gs:// or s3://")
+    return place.name
+
+
+def file_url(text: str) -> str:
+    """A file: a local path, `file://`, `gs://` or `s3://`."""
+    if text.endswith("/"):
+        raise ValueError(f"{text!r} is a folder; name a file")
+    return folder(text)
+
+
+def http_url(text: str) -> str:
+    """`http://` or `https://`, without a user and password."""
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", text):
+        raise ValueError("it is not http(s)://HOST[:PORT][/PATH] without user and password")
+    return text.rstrip("/")
+
+
 def topic_layout(text: str) -> TopicLayout:
     """`PARTITIONS:REPLICATION`."""
     match = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,4})", text)

@@ -9,9 +9,16 @@ from typing import Any, Literal
 
 from pipelines import flag_values as values
 
-Pipeline = Literal["ps_to_kafka", "kafka_to_ps"]
+Pipeline = Literal["ps_to_kafka", "kafka_to_ps", "archive", "backfill"]
 PS_TO_KAFKA: Pipeline = "ps_to_kafka"
 KAFKA_TO_PS: Pipeline = "kafka_to_ps"
+ARCHIVE: Pipeline = "archive"
+BACKFILL: Pipeline = "backfill"
+BRIDGES = (PS_TO_KAFKA, KAFKA_TO_PS)
+PIPELINES = (*BRIDGES, ARCHIVE, BACKFILL)
+
+End = Literal["kafka", "pubsub", "archive"]
+"""What a pipeline reads or writes."""
 
 
 class Runner(Enum):
@@ -42,12 +49,23 @@ ONE_MACHINE_RUNNERS = frozenset({Runner.IN_PROCESS, Runner.PRISM})
 OWN_PULL_RUNNERS = ANY_RUNNER - {Runner.DATAFLOW}
 """Where Pub/Sub is read by the bridge itself; Dataflow reads it natively."""
 
-BOTH: Where = {PS_TO_KAFKA: ANY_RUNNER, KAFKA_TO_PS: ANY_RUNNER}
-ONLY_PS_TO_KAFKA: Where = {PS_TO_KAFKA: ANY_RUNNER}
-ONLY_KAFKA_TO_PS: Where = {KAFKA_TO_PS: ANY_RUNNER}
-ONE_MACHINE: Where = {PS_TO_KAFKA: ONE_MACHINE_RUNNERS, KAFKA_TO_PS: ONE_MACHINE_RUNNERS}
-OWN_PULL: Where = {PS_TO_KAFKA: OWN_PULL_RUNNERS}
-OWN_SOURCE: Where = {PS_TO_KAFKA: OWN_PULL_RUNNERS, KAFKA_TO_PS: ANY_RUNNER}
+
+def where(*pipelines: Pipeline, runners: frozenset[Runner] = ANY_RUNNER) -> Where:
+    """These pipelines, on these runners."""
+    return dict.fromkeys(pipelines, runners)
+
+
+EVERYWHERE = where(*PIPELINES)
+ONE_MACHINE = where(*PIPELINES, runners=ONE_MACHINE_RUNNERS)
+READS_PUBSUB = where(PS_TO_KAFKA, ARCHIVE, BACKFILL)
+READS_KAFKA = where(KAFKA_TO_PS, ARCHIVE, BACKFILL)
+LIVE_KAFKA = where(KAFKA_TO_PS, ARCHIVE)
+LIVE_PUBSUB = where(PS_TO_KAFKA, ARCHIVE)
+WRITES_KAFKA = where(PS_TO_KAFKA, BACKFILL)
+WRITES_PUBSUB = where(KAFKA_TO_PS, BACKFILL)
+MAPS = where(*BRIDGES, BACKFILL)
+OWN_PULL = where(*READS_PUBSUB, runners=OWN_PULL_RUNNERS)
+OWN_SOURCE = {**EVERYWHERE, **where(PS_TO_KAFKA, runners=OWN_PULL_RUNNERS)}
 
 
 @dataclass(frozen=True)
@@ -61,12 +79,15 @@ class Flag:
       help: what the flag does, without its default.
       group: the heading under which help shows it.
       where: pipelines and runners that know it.
+      side: what a run has to do for the flag to mean something, such as `reads kafka`; empty for
+        any run.
       parse: from text to value, raises ValueError; `boolean` makes the value optional.
       metavar: the form of the value.
       repeatable: may be given more than once; the value is then a tuple of values.
       secret: kept out of `repr`.
       negation: the flag that says false, for a boolean that is neither by default.
       env: the environment variable that stands in for the flag.
+      beams_too: Beam has a flag of this name, which the other pipelines take.
       template: type of the parameter in a Dataflow flex template.
     """
 
@@ -75,6 +96,7 @@ class Flag:
     help: str
     group: str
     where: Where
+    side: str = ""
     dest: str = ""
     default_text: str = ""
     parse: Callable[[str], Any] = values.text_value
@@ -83,6 +105,7 @@ class Flag:
     secret: bool = False
     negation: str = ""
     env: str = ""
+    beams_too: bool = False
     template: str = "TEXT"
 
     @property
@@ -109,7 +132,7 @@ class Flag:
         }[self.where[pipeline]]
 
 
-def flag(default: Any, help: str, *, group: str, where: Where = BOTH, **more: Any) -> Any:
+def flag(default: Any, help: str, *, group: str, where: Where = EVERYWHERE, **more: Any) -> Any:
     """Declares one flag as a field of a dataclass; `more` as in `Flag`."""
     declared = Flag(
         name=more.pop("name", ""), default=default, help=help, group=group, where=where, **more

@@ -32,9 +32,13 @@ Build = Callable[[Any], Any]
 
 
 def run(
-    build: Build, control: Control, beam_args: Sequence[str], rounds: Rounds | None = None
+    build: Build,
+    control: Control,
+    beam_args: Sequence[str],
+    rounds: Rounds | None = None,
+    finished: Callable[[], bool] = bool,
 ) -> dict[str, int]:
-    """Runs rounds until `control` says stop.
+    """Runs rounds until `control` says stop, or all that there is has been read.
 
     Returns:
       The sums of Beam's counters over all rounds.
@@ -55,7 +59,7 @@ def run(
         result.wait_until_finish()
         for name, value in counters(result).items():
             totals[name] += value
-        if control.stopping:
+        if control.stopping or finished():
             return totals
         memory.trim()
         _log.debug("round ended, the next one begins")

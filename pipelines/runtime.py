@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import output, preflight, rounds
+from pipelines import graph, output, preflight, rounds
 from pipelines.commands import run_command
 from pipelines.options import Options, Pipeline, Runner, parse
 from pipelines.preflight import Facts
@@ -25,40 +25,40 @@ from transforms.registry import Bridge, BridgeConfig
 
 _log = logging.getLogger(__name__)
 
-Build = Callable[[Any, Options, Facts, BridgeConfig], Any]
-"""Attaches a bridge's graph to a Beam pipeline."""
 
-
-def main(pipeline: Pipeline, build: Build, argv: Sequence[str] | None = None) -> int:
+def main(pipeline: Pipeline, argv: Sequence[str] | None = None) -> int:
     """The command line of one pipeline; returns the exit status."""
-    return run_command(pipeline, partial(parse, pipeline), partial(_run, build=build), argv)
+    return run_command(pipeline, partial(parse, pipeline), _run, argv)
 
 
-def _run(options: Options, build: Build) -> int:
+def _run(options: Options) -> int:
     if not options.demo:
-        return run(options, build)
+        return run(options, preflight.check(options))
     # Only a demo needs the embedded stack and makes alerts.
     from pipelines.demo import endpoints
 
     with endpoints(options) as given:
-        return run(given, build)
+        return run(given, preflight.check(given))
 
 
-def run(options: Options, build: Build) -> int:
-    """Checks the surroundings, then transfers until told to stop; returns the exit status.
+def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> int:
+    """Transfers until told to stop, or to the end of a finite source; returns the exit status.
 
+    Args:
+      facts: what preflight has found.
+      finish: called when all of a finite source is delivered.
     Raises:
-      BridgeError: preflight failed, or delivery did.
+      BridgeError: delivery failed.
     """
-    facts = preflight.check(options)
-    _log.info("%s carries Kafka's data: %s", options.client, options.client_reason)
+    if options.uses_kafka:
+        _log.info("%s carries Kafka's data: %s", options.client, options.client_reason)
     config = bridge_config(options)
     if options.runner is Runner.DATAFLOW:
-        return _submit(options, build, facts, config)
+        return _submit(options, facts, config)
     bridge = registry.get(config)
     with graceful_stop(bridge.control, "draining"), output.progress(bridge, options) as meter:
         try:
-            _transfer(options, build, facts, bridge)
+            _transfer(options, facts, bridge)
         except Exception as error:
             _fail(bridge, error)
         finally:
@@ -68,6 +68,8 @@ def run(options: Options, build: Build) -> int:
         raise bridge.failure
     if bridge.failure is not None:  # exit status 2 is for what ends before anything is read
         raise TransferError(str(bridge.failure)) from bridge.failure
+    if not bridge.control.stop_reason:
+        finish()
     return 0
 
 
@@ -102,34 +104,34 @@ def bridge_config(options: Options) -> BridgeConfig:
         delivery_timeout_s=options.delivery_timeout_s,
         revoke_timeout_s=options.revoke_timeout_s,
         max_in_flight_bytes=options.max_in_flight_bytes,
-        direction=options.pipeline,
+        direction="ps_to_kafka" if "kafka" in options.route.sinks else "kafka_to_ps",
         open_dead_letters=open_dead_letters,
     )
 
 
 def pipeline_options(options: Options) -> PipelineOptions:
-    """Beam's options of a streaming pipeline."""
+    """Beam's options: of a batch pipeline where the source is finite, else of a streaming one."""
     beam_options = PipelineOptions(options.beam_args)
-    beam_options.view_as(StandardOptions).streaming = True
+    beam_options.view_as(StandardOptions).streaming = not options.bounded
     return beam_options
 
 
-def _transfer(options: Options, build: Build, facts: Facts, bridge: Bridge) -> None:
+def _transfer(options: Options, facts: Facts, bridge: Bridge) -> None:
     def attach(pipeline: Any) -> None:
-        build(pipeline, options, facts, bridge.config)
+        graph.build(pipeline, options, facts, bridge.config)
 
     if options.runner is Runner.IN_PROCESS:
-        rounds.run(attach, bridge.control, options.beam_args)
+        rounds.run(attach, bridge.control, options.beam_args, finished=bridge.finished)
         return
     pipeline = beam.Pipeline(options=pipeline_options(options))
     attach(pipeline)
     pipeline.run().wait_until_finish()
 
 
-def _submit(options: Options, build: Build, facts: Facts, config: BridgeConfig) -> int:
+def _submit(options: Options, facts: Facts, config: BridgeConfig) -> int:
     """Hands a job to Dataflow and does not wait: a stream has no end to wait for."""
     pipeline = beam.Pipeline(options=pipeline_options(options))
-    build(pipeline, options, facts, config)
+    graph.build(pipeline, options, facts, config)
     result = pipeline.run()
     if getattr(result, "has_job", False):
         _log.info("Dataflow job %s is running; stop it with drain, never cancel", result.job_id())

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines import options
 from pipelines.command_line import value_of
-from pipelines.flags import BOTH, KAFKA_TO_PS, Flag, Runner
+from pipelines.flags import EVERYWHERE, KAFKA_TO_PS, Flag, Runner
 
 BRIDGE = {f.dest: f for f in options.FLAGS}
 """The flags of the bridge by name."""
@@ -20,7 +20,7 @@ ACT_AS = BRIDGE["impersonate_service_account"].help.partition(" On Dataflow")[0]
 
 def shared(name: str, **changes: Any) -> Any:
     """A flag of the bridge, as it is declared there, but for `changes`."""
-    f = replace(BRIDGE[name], where=BOTH, **changes)
+    f = replace(BRIDGE[name], where=EVERYWHERE, side="", **changes)
     return field(repr=not f.secret, metadata={"flag": f})
 
 

@@ -55,6 +55,10 @@ class Reader(Protocol):
     def drained(self) -> bool:
         """Whether all that the run may take has been handed on."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether a finite source has been handed on to its end."""
+
     def poll(self) -> Any:
         """The next `Batch`; raises SourceError."""
 
@@ -74,7 +78,7 @@ def read_bundle(bridge: Bridge, session: Reader, bundle: Bundle, tracker: Any) -
     while True:
         if session.drained:
             control.stop("--max_messages reached")
-        if control.stopping or control.round_over:
+        if control.stopping or control.round_over or session.finished:
             tracker.try_claim(None)
             break
         if bundle.is_full(bridge.config):

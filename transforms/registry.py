@@ -61,6 +61,10 @@ class BridgeConfig:
 class Session(Protocol):
     """A source's connection with its positions and open messages."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether a finite source has been handed on to its end."""
+
     def lag(self) -> int | None:
         """Messages not read yet, where it is known without asking."""
 
@@ -141,6 +145,11 @@ class Bridge:
             lags = [session.lag() for session in self._sessions.values()]
         known = [lag for lag in lags if lag is not None]
         return sum(known) if known else None
+
+    def finished(self) -> bool:
+        """Whether all sources are finite, and handed on to their end."""
+        with self._lock:
+            return bool(self._sessions) and all(s.finished for s in self._sessions.values())
 
     def borrow_writer(self, key: Hashable, opener: Callable[[], WriterT]) -> WriterT:
         """A writer for the caller alone, until `return_writer`: a kept one, or a new one."""

@@ -79,10 +79,10 @@ def _write_missing(options: Options, result: Result) -> None:
 def _source(options: Options, facts: preflight.Facts) -> str:
     if options.from_kafka:
         return ",".join(options.kafka_topics)
-    return facts.past.topic if facts.past else options.archive.name if options.archive else ""
+    return facts.past.topic if facts.past else options.archive
 
 
 def _destination(options: Options) -> str:
     if options.kafka_topic:
         return options.kafka_topic
-    return options.archive.name if options.archive else options.pubsub_topic
+    return options.archive or options.pubsub_topic

@@ -3,14 +3,12 @@
 # ruff: noqa: RUF009  # flag() and shared() return dataclass fields
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipelines import flag_rules, kafka_flags, options, resource_names
+from pipelines import flag_rules, flags_of_ends, kafka_flags, range_values, resource_names
 from pipelines import flag_values as values
 from pipelines.audit import rules
 from pipelines.command_line import Parser, add_flags
@@ -37,44 +35,6 @@ _STATUS = (
 RANGE = "what is audited"
 OUTPUT = "output"
 
-_MOST_OFFSETS = 2**63
-
-
-def offset_ranges(text: str) -> dict[Partition, Ranges]:
-    """A JSON file `{"TOPIC": {"PARTITION": "100-199,250"}}`."""
-    path = values.readable_file(text)
-    wanted = f'{text!r} is not JSON of the form {{"TOPIC": {{"PARTITION": "100-199,250"}}}}'
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = {
-            (resource_names.kafka_topic(topic), _partition(number)): Ranges.from_text(spans)
-            for topic, partitions in content.items()
-            for number, spans in partitions.items()
-        }
-    except (TypeError, AttributeError):
-        raise ValueError(f"{wanted}: message ids are asked for with --from and --to") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{wanted}: {str(error).splitlines()[0]}") from None
-    for (topic, number), ranges in found.items():
-        if ranges.spans and ranges.spans[-1][1] >= _MOST_OFFSETS:
-            raise ValueError(f"{wanted}: see topic {topic!r}, partition {number}")
-    if not found:
-        raise ValueError(f"{wanted}: it is empty")
-    return found
-
-
-def _partition(text: str) -> int:
-    if not re.fullmatch("0|[1-9][0-9]{0,8}", text):
-        raise ValueError(f"{text!r} is no partition's number")
-    return int(text)
-
-
-def _archive(text: str) -> Place:
-    place = values.redrive_source(text)
-    if place.kind != "files":
-        raise ValueError(f"{text!r} is no folder: a path, gs:// or s3://")
-    return place
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -99,12 +59,12 @@ class Options:
         help="Pub/Sub topic: the destination of --kafka_topics, or the source of --kafka_topic.",
     )
     kafka_topic: str = shared("kafka_topic", help="Kafka topic that is the destination.")
-    archive: Place | None = flag(
-        None,
+    archive: str = flag(
+        "",
         "A folder of Avro files, with those in it: read in place of the Pub/Sub side, of which "
         "only the topic's name is then used.",
-        group=options.ENDS,
-        parse=_archive,
+        group=flags_of_ends.ENDS,
+        parse=values.folder,
         metavar="FOLDER|gs://...|s3://...",
     )
     bootstrap_servers: str = shared("bootstrap_servers")
@@ -137,7 +97,7 @@ class Options:
         "Only these offsets of --kafka_topics: JSON such as "
         '{"alerts": {"0": "100-199,250"}}, which --missing writes.',
         group=RANGE,
-        parse=offset_ranges,
+        parse=range_values.offset_ranges,
         metavar="FILE",
     )
     group_id: str = shared(

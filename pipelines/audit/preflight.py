@@ -78,7 +78,7 @@ def check(options: Options, now_ms: int) -> Facts:
     if options.archive or letters_in_files:
         common.use_files_as(options.impersonate_service_account)
     if options.archive:
-        checks["archive"] = partial(_archive, options.archive.name)
+        checks["archive"] = partial(_archive, options.archive)
     if options.dead_letter and options.dead_letter.kind == "pubsub":
         checks["dead letters"] = partial(_letters, options, options.dead_letter.name, now_ms)
     with quiet_clients(options.debug):

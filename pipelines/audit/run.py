@@ -84,7 +84,7 @@ class Audit:
         rule = Rule(options.lossless, returns, bool(options.kafka_topics and options.kafka_topic))
         if options.from_kafka:
             return KafkaLedger(facts.kafka.asked, rule)
-        name = facts.past.topic if facts.past else _name(options)
+        name = facts.past.topic if facts.past else options.archive
         to_ms = facts.began_ms if options.to_ms is None else options.to_ms
         if options.archive and options.to_ms is None:
             to_ms = sys.maxsize
@@ -107,7 +107,7 @@ class Audit:
             asked = self._facts.kafka.asked
             yield from kafka.read(self._options.kafka, {p: a.read for p, a in asked.items()})
         elif self._options.archive:
-            yield from _messages(self._read_archive(), _name(self._options))
+            yield from _messages(self._read_archive(), self._options.archive)
         else:
             yield from self._pull(self._subscription)
 
@@ -145,7 +145,7 @@ class Audit:
     def _read_archive(self) -> Iterator[list[KafkaRecord | PubsubRecord]]:
         from transforms.audit import archive  # imports Beam
 
-        return archive.read(_name(self._options))
+        return archive.read(self._options.archive)
 
     def _to_the_end(self, begin: Offsets) -> dict[Partition, Ranges]:
         """What is there now, after the source was read: a live bridge goes on meanwhile."""
@@ -159,12 +159,6 @@ class Audit:
     def _ends(self, begin: Offsets) -> dict[Partition, int]:
         with closing(common.open_kafka(self._options.kafka)) as admin:
             return admin.end_offsets(begin)
-
-
-def _name(options: Options) -> str:
-    """The folder of the archive."""
-    assert options.archive is not None
-    return options.archive.name
 
 
 def _messages(

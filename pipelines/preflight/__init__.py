@@ -2,7 +2,8 @@
 
 Clients retry an unreachable service for minutes without a word, so every call here has its own
 deadline, and all of them together have one. What changes something (`--create_topics`,
-`--reset_offsets`, `--seek`) is done only after every check has passed.
+`--reset_offsets`, `--seek`, a subscription for a backfill) is done only after every check has
+passed.
 """
 
 from __future__ import annotations
@@ -10,15 +11,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from pipelines.checks import quiet_clients
-from pipelines.options import KAFKA_TO_PS, Options
-from pipelines.preflight import kafka_to_ps, ps_to_kafka
-from pipelines.preflight.common import Facts, Say
+from pipelines import wanted
+from pipelines.checks import quiet_clients, retried, run_all
+from pipelines.flags import End
+from pipelines.options import BACKFILL, Options
+from pipelines.preflight import archive_source, dead_letters, kafka_source, pubsub_source, sinks
+from pipelines.preflight.common import CHECKS_S, Facts, Look, Say
 
-__all__ = ["Facts", "check"]
+__all__ = ["Facts", "check", "look"]
 
 _say: Say = logging.getLogger(__name__).info
+
+_SOURCES: dict[End, Any] = {
+    "kafka": kafka_source,
+    "pubsub": pubsub_source,
+    "archive": archive_source,
+}
 
 
 def check(options: Options, say: Say = _say, clock: Callable[[], float] = time.time) -> Facts:
@@ -26,11 +37,42 @@ def check(options: Options, say: Say = _say, clock: Callable[[], float] = time.t
 
     Args:
       say: told, in one line each, what was changed and what looks odd.
-      clock: seconds since the epoch, for `--seek`.
+      clock: seconds since the epoch.
     Raises:
       PreflightError: one line for each thing that is not as needed.
+      UsageError: the night of a backfill lies ahead.
     """
     with quiet_clients(options.debug):
-        if options.pipeline == KAFKA_TO_PS:
-            return kafka_to_ps.check(options, say)
-        return ps_to_kafka.check(options, say, int(clock() * 1000))
+        facts = look(options, say, clock)
+        return act(options, facts, say, clock)
+
+
+def look(options: Options, say: Say = _say, clock: Callable[[], float] = time.time) -> Facts:
+    """Checks both sides; changes nothing. Arguments and errors are those of `check`."""
+    known = Look(int(clock() * 1000))
+    if options.pipeline == BACKFILL:
+        what = wanted.wanted(options, known.now_ms)
+        known = known._replace(wanted=what, name=wanted.name(options, what))
+    source = _SOURCES[options.route.source]
+    checks: dict[str, Callable[[], Any]] = {
+        source.name(options): partial(source.look, options, known)
+    }
+    checks |= sinks.checks(options)
+    checks["dead letters"] = partial(retried, partial(dead_letters.look, options))
+    found = run_all(checks, CHECKS_S)
+    letters_bytes = found.pop("dead letters")
+    facts = Facts(now_ms=known.now_ms, wanted=known.wanted, name=known.name)
+    for more in found.values():
+        facts = facts.with_(more)
+    dead_letters.refuse_unfit(options, facts, letters_bytes)
+    source.note(options, facts, say)
+    return facts
+
+
+def act(
+    options: Options, facts: Facts, say: Say = _say, clock: Callable[[], float] = time.time
+) -> Facts:
+    """Does what is done once, first; arguments and errors are those of `check`."""
+    facts = sinks.act(options, facts, say)
+    done: Facts = _SOURCES[options.route.source].act(options, facts, say, int(clock() * 1000))
+    return done

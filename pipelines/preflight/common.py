@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 from pipelines.options import Options, Runner
+from pipelines.wanted import NOTHING, Wanted
 from transforms.errors import PreflightError
 from transforms.kafka import clients as kafka
 from transforms.kafka.client import Admin, KafkaConfig, Offsets, Partition, TopicInfo
 from transforms.kafka.config import opened
 from transforms.kafka.login import handshake, login
 from transforms.limits import KAFKA_DEFAULT_MAX_MESSAGE_BYTES
+from transforms.ranges import Ranges
 
 CALL_S = 4.0
 """Deadline of one call to a service."""
@@ -25,6 +27,10 @@ ACTION_S = 20.0
 """Deadline of one thing done after the checks; a new topic waits for its partitions' leaders."""
 
 Say = Callable[[str], None]
+"""Takes a line for people."""
+
+Found = dict[str, Any]
+"""Fields of `Facts`, as one check has found them."""
 
 
 _UNKNOWN_TOPIC = TopicInfo("", 0, KAFKA_DEFAULT_MAX_MESSAGE_BYTES)
@@ -32,23 +38,73 @@ _UNKNOWN_TOPIC = TopicInfo("", 0, KAFKA_DEFAULT_MAX_MESSAGE_BYTES)
 
 @dataclass(frozen=True)
 class Facts:
-    """What a pipeline starts from; each side fills in what it has found.
+    """What a run starts from; each side fills in what it has found.
 
     Attributes:
-      partitions: those that kafka_to_ps would read now.
-      start: where those without a committed offset begin; the rest begin at their first offset.
-      ack_deadline_s: of the subscription that ps_to_kafka reads.
-      topic: the Kafka topic that ps_to_kafka writes.
+      now_ms: when the checks began, milliseconds since the epoch.
       cluster_id: the Kafka cluster's own name for itself.
-      pubsub_topic: `projects/P/topics/T` of the subscription that ps_to_kafka reads.
+      topics: the topics that are read now, as a backfill's night has them.
+      partitions: those that are read now.
+      group_id: the group whose offsets are read and committed.
+      start: where those without a committed offset begin; the rest begin at their first offset.
+      ranges: the offsets that are read, of a finite run; None for all there will be.
+      committed: the next offset of each partition of a finite run, as far as it got before.
+      largest: of the topics that are read the one with the largest messages, if there is one.
+      subscription: that is read.
+      pubsub_topic: `projects/P/topics/T` of that subscription.
+      ack_deadline_s: of that subscription.
+      kept_since_ms: from when on the topic keeps messages; 0 where that does not matter.
+      status: how far a backfill from Pub/Sub got before, see `pipelines.backfill_state`.
+      state: the file that remembers how far the reading of an archive is.
+      wanted: what a backfill is about, and in `name` what it is known by.
+      topic: the Kafka topic that is written.
+      new_topic: it does not exist yet.
     """
 
-    partitions: tuple[Partition, ...] = ()
-    start: Offsets = field(default_factory=dict)
-    ack_deadline_s: int = 10
-    topic: TopicInfo = _UNKNOWN_TOPIC
+    now_ms: int = 0
     cluster_id: str = ""
+    topics: tuple[str, ...] = ()
+    partitions: tuple[Partition, ...] = ()
+    group_id: str = ""
+    start: Offsets = field(default_factory=dict)
+    ranges: Mapping[Partition, Ranges] | None = None
+    committed: Offsets = field(default_factory=dict)
+    largest: TopicInfo | None = None
+    subscription: str = ""
     pubsub_topic: str = ""
+    ack_deadline_s: int = 10
+    kept_since_ms: int = 0
+    status: str = ""
+    state: str = ""
+    wanted: Wanted = NOTHING
+    name: str = ""
+    topic: TopicInfo = _UNKNOWN_TOPIC
+    new_topic: bool = False
+
+    def with_(self, found: Found) -> Facts:
+        """These facts with more of them."""
+        return replace(self, **found)
+
+    @property
+    def left(self) -> Mapping[Partition, Ranges]:
+        """What a finite run has not read yet."""
+        return {
+            part: ranges.beyond(self.committed.get(part, 0) - 1)
+            for part, ranges in (self.ranges or {}).items()
+        }
+
+
+class Look(NamedTuple):
+    """What is known before anything is looked at.
+
+    Attributes:
+      now_ms: milliseconds since the epoch.
+      wanted: what a backfill is about, and in `name` what it is known by.
+    """
+
+    now_ms: int
+    wanted: Wanted = NOTHING
+    name: str = ""
 
 
 def moved_here(options: Options, *permissions: str) -> Sequence[str]:

@@ -6,15 +6,16 @@ from contextlib import closing
 
 from pipelines.options import Options
 from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S
+from pipelines.preflight.common import CALL_S, Facts
 from transforms.dead_letters.letter import CONTEXT_BYTES
+from transforms.dead_letters.places import Place
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo
 from transforms.limits import KAFKA_DEFAULT_MAX_MESSAGE_BYTES, PUBSUB_MAX_MESSAGE_BYTES
 from transforms.pubsub import client as pubsub
 
 
-def check(options: Options) -> int:
+def look(options: Options) -> int:
     """Checks that the place is there; returns the largest record batch that it admits.
 
     Raises:
@@ -58,16 +59,28 @@ def _kafka_topic(options: Options, name: str) -> TopicInfo:
     return info
 
 
-def refuse_too_small(options: Options, source: str, source_bytes: int, place_bytes: int) -> None:
-    """Refuses a place whose limit is below that of the source.
+def refuse_unfit(options: Options, facts: Facts, place_bytes: int) -> None:
+    """Refuses a place that the run itself reads, or whose limit is below that of the source.
 
     Args:
-      source: the source with the largest messages, by name.
-      source_bytes: the largest message that it can have.
       place_bytes: the largest record batch that a Kafka topic for dead letters admits.
     Raises:
-      PreflightError: names both limits.
+      PreflightError: says which, with both limits.
     """
+    source = options.route.source
+    if source == "pubsub":
+        if options.dead_letter == Place("pubsub", facts.pubsub_topic):
+            raise PreflightError(
+                f"write dead letters to {facts.pubsub_topic}: {facts.subscription} reads this "
+                "topic; give dead letters a topic of their own"
+            )
+        _refuse_too_small(options, facts.subscription, PUBSUB_MAX_MESSAGE_BYTES, place_bytes)
+    largest = facts.largest
+    if source == "kafka" and largest is not None and largest.described:
+        _refuse_too_small(options, largest.name, largest.max_message_bytes, place_bytes)
+
+
+def _refuse_too_small(options: Options, source: str, source_bytes: int, place_bytes: int) -> None:
     place = options.dead_letter
     if place is None or place.kind == "files":
         return

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pipelines import kafka_to_ps, ps_to_kafka
+from pipelines import graph
 from pipelines.options import Options
 from pipelines.preflight.common import Facts
 from transforms import explain
@@ -155,7 +155,8 @@ def _digest(ordering_key: str) -> str:
 
 def tally_of_records(options: Options, facts: Facts) -> tuple[Tally, Callable[[Any], None]]:
     """An empty tally, and what adds a Kafka record to it as kafka_to_ps would map it."""
-    policy, destination = kafka_to_ps.policy(options, facts), kafka_to_ps.destination(options)
+    policy = graph.to_pubsub_policy(options, facts)
+    destination = graph.origin_of_destination(options, facts)
     tally = Tally(PUBSUB_MAX_MESSAGE_BYTES)
 
     def add(record: KafkaRecord) -> None:
@@ -172,8 +173,8 @@ def tally_of_messages(
     Args:
       clock: seconds since the epoch.
     """
-    policy = ps_to_kafka.policy(options, facts)
-    destination = ps_to_kafka.destination(options, facts)
+    policy = graph.to_kafka_policy(options, facts)
+    destination = graph.origin_of_destination(options, facts)
     tally = Tally(facts.topic.max_message_bytes)
 
     def add(message: PubsubRecord) -> None:

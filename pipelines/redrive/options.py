@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines import flag_rules, kafka_flags, options
+from pipelines import flag_rules, flags_of_ends, kafka_flags
 from pipelines import flag_values as values
 from pipelines.command_line import Parser, add_flags
 from pipelines.flag_values import KeySource
@@ -80,7 +80,7 @@ class Options:
         "Where the dead letters are: a Kafka topic, a subscription of a Pub/Sub topic, or a "
         "folder of Avro files.",
         name="from",
-        group=options.ENDS,
+        group=flags_of_ends.ENDS,
         parse=values.redrive_source,
         metavar="kafka://T|pubsub://projects/P/subscriptions/S|FOLDER|gs://...|s3://...",
     )
@@ -88,7 +88,7 @@ class Options:
         None,
         "Where they go; a dry run does without.",
         name="to",
-        group=options.ENDS,
+        group=flags_of_ends.ENDS,
         parse=_destination,
         metavar="kafka://T|pubsub://projects/P/topics/T",
     )
@@ -102,7 +102,7 @@ class Options:
         "",
         "The file that remembers what of a folder was redriven.",
         default_text="redriven.json in the folder",
-        group=options.ENDS,
+        group=flags_of_ends.ENDS,
         parse=_state,
         metavar="FILE|gs://...|s3://...",
     )

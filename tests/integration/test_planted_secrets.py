@@ -13,7 +13,7 @@ from certificates import PASSWORD
 from ends import Kafka, until
 from secure_servers import BRIDGE, PASSWORDS
 
-from pipelines import kafka_to_ps, preflight, ps_to_kafka, runtime
+from pipelines import graph, kafka_to_ps, preflight, ps_to_kafka, runtime
 from pipelines.audit import cli as audit
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
 from pipelines.preflight.__main__ import main as preflight_main
@@ -21,7 +21,6 @@ from transforms.records import PubsubRecord
 
 SECRET = PASSWORDS[BRIDGE]
 WRONG = "planted-and-wrong"
-BUILDS = {PS_TO_KAFKA: ps_to_kafka.build, KAFKA_TO_PS: kafka_to_ps.build}
 
 
 def properties_of(secure, password: str) -> dict[str, str]:
@@ -119,9 +118,9 @@ def test_no_secret_travels(secure, pubsub, unique, flags):
         options = parse(pipeline, [*ends, *flags(SECRET), f"--dead_letter=kafka://{dead}"], {})
         facts = preflight.check(options)
         config = runtime.bridge_config(options)
-        graph = beam.Pipeline(options=runtime.pipeline_options(options))
-        BUILDS[pipeline](graph, options, facts, config)
-        assert_secretless("the graph", graph.to_runner_api().SerializeToString())
+        job = beam.Pipeline(options=runtime.pipeline_options(options))
+        graph.build(job, options, facts, config)
+        assert_secretless("the graph", job.to_runner_api().SerializeToString())
         assert_secretless("what workers get", pickle.dumps((options.kafka, config)))
         assert_secretless("repr", repr((options, options.kafka, config)))
 

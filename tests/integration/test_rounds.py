@@ -6,7 +6,7 @@ import threading
 
 from ends import until
 
-from pipelines import kafka_to_ps, rounds
+from pipelines import graph, rounds
 from pipelines.options import parse
 from pipelines.preflight import Facts
 from pipelines.runtime import bridge_config
@@ -41,7 +41,7 @@ def test_five_rounds_leave_the_group_as_it_is_and_beam_counts_what_the_report_co
     def transfer() -> None:
         totals.update(
             rounds.run(
-                lambda pipeline: kafka_to_ps.build(pipeline, options, Facts(), config),
+                lambda pipeline: graph.build(pipeline, options, Facts(), config),
                 bridge.control,
                 options.beam_args,
                 Rounds(min_seconds=0.3, max_seconds=0.3),

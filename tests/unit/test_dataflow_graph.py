@@ -7,7 +7,7 @@ import pickle
 import apache_beam as beam
 import pytest
 
-from pipelines import kafka_to_ps, ps_to_kafka
+from pipelines import graph
 from pipelines.options import parse
 from pipelines.preflight import Facts
 from pipelines.runtime import bridge_config, pipeline_options
@@ -34,11 +34,11 @@ KAFKA_TO_PS = [
 NATIVE_READ = "beam:transform:pubsub_read:v1"
 
 
-def graph(module, name, flags):
+def graph_of(name, flags):
     """The pipeline's proto."""
     options = parse(name, flags, {})
     pipeline = beam.Pipeline(options=pipeline_options(options))
-    module.build(pipeline, options, Facts(), bridge_config(options))
+    graph.build(pipeline, options, Facts(), bridge_config(options))
     return pipeline.to_runner_api()
 
 
@@ -46,7 +46,7 @@ def graph(module, name, flags):
     ("runner", "native"), [(DATAFLOW, True), (["--runner=PrismRunner"], False), ([], False)]
 )
 def test_pubsub_is_read_natively_on_dataflow_and_nowhere_else(runner, native):
-    proto = graph(ps_to_kafka, "ps_to_kafka", [*runner, *PS_TO_KAFKA])
+    proto = graph_of("ps_to_kafka", [*runner, *PS_TO_KAFKA])
     reads = [t for t in proto.components.transforms.values() if t.spec.urn == NATIVE_READ]
     assert len(reads) == native
     names = {t.unique_name for t in proto.components.transforms.values()}
@@ -56,12 +56,9 @@ def test_pubsub_is_read_natively_on_dataflow_and_nowhere_else(runner, native):
 
 @pytest.mark.parametrize("runner", [DATAFLOW, ["--runner=PrismRunner"], []])
 def test_nothing_shuffles_between_source_and_sink(runner):
-    for module, name, flags in (
-        (ps_to_kafka, "ps_to_kafka", PS_TO_KAFKA),
-        (kafka_to_ps, "kafka_to_ps", KAFKA_TO_PS),
-    ):
+    for name, flags in (("ps_to_kafka", PS_TO_KAFKA), ("kafka_to_ps", KAFKA_TO_PS)):
         dead_letter = "--dead_letter=gs://a-bucket/dead"
-        proto = graph(module, name, [*runner, *flags, dead_letter])
+        proto = graph_of(name, [*runner, *flags, dead_letter])
         urns = {t.spec.urn for t in proto.components.transforms.values()}
         assert not urns & {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"}
 
@@ -72,14 +69,14 @@ def test_workers_act_as_the_account_of_the_flag_but_on_dataflow_as_themselves(
 ):
     account, configs = "bridge@a-project.iam.gserviceaccount.com", []
     monkeypatch.setattr(
-        kafka_to_ps, "WriteToPubSub", lambda config: configs.append(config) or beam.Map(str)
+        graph, "WriteToPubSub", lambda config: configs.append(config) or beam.Map(str)
     )
     flags = [
         f"--impersonate_service_account={account}",
         "--pubsub_endpoint=eu.example.org",
         "--dead_letter=pubsub://projects/a-project/topics/dead",
     ]
-    graph(kafka_to_ps, "kafka_to_ps", [*runner, *KAFKA_TO_PS, *flags])
+    graph_of("kafka_to_ps", [*runner, *KAFKA_TO_PS, *flags])
     [config] = configs
     for travels in (config.service, config.bridge.open_dead_letters):
         data = pickle.dumps(travels)
@@ -89,8 +86,7 @@ def test_workers_act_as_the_account_of_the_flag_but_on_dataflow_as_themselves(
 
 def test_no_secret_stands_in_the_graph(monkeypatch):
     monkeypatch.setenv("OPENSESAME", "opensesame")
-    proto = graph(
-        kafka_to_ps,
+    proto = graph_of(
         "kafka_to_ps",
         [*DATAFLOW, *KAFKA_TO_PS, "--kafka_config=ssl.key.password=env:OPENSESAME"],
     )

@@ -255,12 +255,12 @@ def test_without_attributes_nothing_is_marked() -> None:
         (PS, "--max-messages=5", "did you mean --max_messages"),
         (PS, "--num_worker=5", "did you mean --num_workers"),
         (PS, "--max_m=5", "unknown flag"),
-        (PS, "--stop=now", "unknown flag"),
+        (PS, "--stop=now", "belongs to kafka_to_ps, archive alone"),
         (PS, "--dead_leter=kafka://dead", "unknown flag"),
         (PS, "-v", "unknown flag"),
         (PS, "alerts", "not a flag"),
-        (PS, "--start=latest", "kafka_to_ps alone"),
-        (KP, "--seek=now", "ps_to_kafka alone"),
+        (PS, "--start=latest", "kafka_to_ps, archive alone"),
+        (KP, "--seek=now", "ps_to_kafka, archive alone"),
         (PS, "--max_messages", "expected one argument"),
         (PS, "--num_workers=many", "--num_workers: invalid int value"),
     ],
@@ -280,7 +280,7 @@ def test_only_known_names_hide_a_flag_of_beam() -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     beams = set(PipelineOptions([]).get_all_options())
-    hidden = {"runner", "bootstrap_servers", "impersonate_service_account"}
+    hidden = {"runner", "bootstrap_servers", "impersonate_service_account", "dry_run"}
     assert {f.name for f in FLAGS} & beams == hidden
 
 

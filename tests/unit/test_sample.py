@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 from rich.console import Console
 
-from pipelines import kafka_to_ps, ps_to_kafka
+from pipelines import graph
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
 from pipelines.preflight import (
     Facts,
@@ -142,19 +142,19 @@ def test_the_mapping_is_the_one_of_the_bridge(monkeypatch, flags):
         sample.explain, "of_message", lambda _, *rest: found.append(rest) or Fate("fits")
     )
     monkeypatch.setattr(sample.Tally, "add", lambda *_: None)
-    monkeypatch.setattr(kafka_to_ps, "ToPubsub", caught)
-    monkeypatch.setattr(ps_to_kafka, "ToKafka", caught)
+    monkeypatch.setattr(graph, "ToPubsub", caught)
+    monkeypatch.setattr(graph, "ToKafka", caught)
 
     options = parse(KAFKA_TO_PS, [*FROM_KAFKA, "--ordering_key=key", *flags], {})
     sample.tally_of_records(options, facts)[1](record(0))
     with pytest.raises(Caught) as raised:
-        kafka_to_ps.build(AnyPipeline(), options, facts, None)
+        graph.build(AnyPipeline(), options, facts, None)
     assert raised.value.args == found[0]
 
     options = parse(PS_TO_KAFKA, [*FROM_PUBSUB, "--key=attribute:k", *flags], {})
     sample.tally_of_messages(options, facts, lambda: 5.0)[1](PubsubRecord())
     with pytest.raises(Caught) as raised:
-        ps_to_kafka.build(AnyPipeline(), options, facts, None)
+        graph.build(AnyPipeline(), options, facts, None)
     assert raised.value.args == found[1][:2]
     assert found[1][2] == (facts.topic, options.client, 5_000)
 

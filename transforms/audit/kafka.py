@@ -6,14 +6,14 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Any
 
 from transforms.control import Clock
 from transforms.errors import OffsetGapError, SourceError, UnavailableError
-from transforms.kafka.client import Consumer, ConsumerConfig, KafkaConfig, Partition
+from transforms.kafka.client import ConsumerConfig, KafkaConfig, Partition
 from transforms.kafka.client_errors import part_names
 from transforms.kafka.clients import open_consumer
-from transforms.ranges import Ranges, Span
+from transforms.kafka.remaining import Remaining
+from transforms.ranges import Ranges
 from transforms.records import KafkaRecord
 
 PATIENCE_S = 60.0
@@ -22,8 +22,6 @@ PATIENCE_S = 60.0
 _POLL_S = 0.5
 _POLL_RECORDS = 500
 _FETCH_BYTES = 20_000_000
-_READ_THROUGH = 10_000
-"""Offsets between two ranges that are read and dropped, since a seek costs more."""
 
 
 def read(
@@ -34,16 +32,16 @@ def read(
     Raises:
       SourceError: the cluster does not answer for a minute, or an offset is gone.
     """
-    left = {part: list(reversed(found.spans)) for part, found in ranges.items() if found.spans}
-    if not left:
+    left = Remaining(ranges)
+    if not left.partitions:
         return
     config = ConsumerConfig(f"bridge-audit-{uuid.uuid4().hex}", fetch_bytes=_FETCH_BYTES)
     with closing(open_consumer(cluster, config)) as consumer:
-        consumer.assign({part: spans[-1][0] for part, spans in left.items()})
+        consumer.assign({part: left.begin(part) for part in left.partitions})
         heard = clock()
         at: Mapping[Partition, int] = {}
         cause: UnavailableError | None = None
-        while left:
+        while left.partitions:
             try:
                 polled = consumer.poll(_POLL_S, _POLL_RECORDS)
             except UnavailableError as error:
@@ -58,37 +56,12 @@ def read(
                 heard, at, cause = clock(), reached, None
             elif clock() - heard > PATIENCE_S:
                 raise SourceError(
-                    f"read {part_names(left)}: nothing comes for {PATIENCE_S:g} s, and the end is "
-                    "not reached; check the brokers and the network"
+                    f"read {part_names(left.partitions)}: nothing comes for {PATIENCE_S:g} s, "
+                    "and the end is not reached; check the brokers and the network"
                 ) from cause
-            yield [record for record in polled if _wanted(record, left)]
-            _move_on(consumer, left, reached)
-
-
-def _wanted(record: Any, left: Mapping[Partition, list[Span]]) -> bool:
-    """Spans are passed only after a poll, which may bring records of several."""
-    for first, last in reversed(left.get((record.topic, record.partition), ())):
-        if record.offset <= last:
-            return bool(record.offset >= first)
-    return False
-
-
-def _move_on(
-    consumer: Consumer, left: dict[Partition, list[Span]], reached: Mapping[Partition, int]
-) -> None:
-    """Drops the ranges that are read, and passes over what is far between two."""
-    begin: dict[Partition, int] = {}
-    done = False
-    for part, spans in list(left.items()):
-        at = reached.get(part, -1)
-        while spans and at > spans[-1][1]:
-            spans.pop()
-        if not spans:
-            del left[part]
-            done = True
-        elif spans[-1][0] > at + _READ_THROUGH and at >= 0:
-            begin[part] = spans[-1][0]
-    if done and left:
-        consumer.assign({part: reached[part] for part in left})
-    if begin:
-        consumer.seek(begin)
+            yield [r for r in polled if left.wants((r.topic, r.partition), r.offset)]  # type: ignore[arg-type]
+            done, seek = left.advance(reached)
+            if done and left.partitions:
+                consumer.assign({part: reached[part] for part in left.partitions})
+            if seek:
+                consumer.seek(seek)

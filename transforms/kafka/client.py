@@ -97,6 +97,24 @@ class Committed(NamedTuple):
     metadata: str = ""
 
 
+class OffsetStore(Protocol):
+    """Where a source remembers how far it is: its group, which every `Consumer` is, or a file."""
+
+    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, Committed]:
+        """What is remembered; partitions without an offset are left out.
+
+        Raises:
+          UnavailableError, SourceError: as `Consumer.poll`.
+        """
+
+    def commit(self, offsets: Offsets, metadata: Mapping[Partition, str] = {}) -> None:
+        """Remembers synchronously; a text with each offset that has one.
+
+        Raises:
+          CommitError: with the reason.
+        """
+
+
 class RebalanceListener(Protocol):
     """Told about ownership by the polling thread, inside `Consumer.poll` only."""
 
@@ -110,8 +128,9 @@ class RebalanceListener(Protocol):
         """Partitions are gone already; commits would be refused or would rewind their new owner."""
 
 
-class Consumer(Protocol):
-    """Reads records; never commits by itself, never resets an offset by itself.
+class Consumer(OffsetStore, Protocol):
+    """Reads records; never commits by itself, never resets an offset by itself. Commits as the
+    member of the group that it is; a CommitError has the broker's reason (fenced, unknown member).
 
     `poll`, `subscribe`, `assign` and `seek` belong to one thread at a time. `commit` may be called
     from another thread while a poll is under way, and waits no longer than a poll slice (100 ms)
@@ -155,20 +174,6 @@ class Consumer(Protocol):
 
         Passes over offsets that hold no record (transaction markers, compacted ones), which no
         record would show: a range that ends with such is read when its position is there.
-        """
-
-    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, Committed]:
-        """What the group has committed; partitions without an offset are left out.
-
-        Raises:
-          UnavailableError, SourceError: as `poll`.
-        """
-
-    def commit(self, offsets: Offsets, metadata: Mapping[Partition, str] = {}) -> None:
-        """Commits synchronously, as the member that it is; a text with each offset that has one.
-
-        Raises:
-          CommitError: with the broker's reason (fenced, unknown member, time-out).
         """
 
     def watermarks(

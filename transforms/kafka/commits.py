@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from transforms.control import Clock
 from transforms.errors import CommitError
 from transforms.health import COMMITS, Health
-from transforms.kafka.client import Consumer, Partition
+from transforms.kafka.client import Offsets, OffsetStore, Partition
 from transforms.metrics import Counts
 from transforms.reading import Bundle
 
@@ -25,6 +25,9 @@ COMMIT_RETRY_S = 5.0
 
 Describe = Callable[[Partition], str]
 """The text that is committed with a partition's offset."""
+
+Positions = Callable[[], Offsets]
+"""The next offset to read of each partition, as far as it is wanted, without asking a broker."""
 
 Epochs = Mapping[Partition, int]
 """The partitions owned now, and the number of that ownership."""
@@ -59,14 +62,16 @@ class Commits:
 
     def __init__(
         self,
-        consumer: Consumer,
+        store: OffsetStore,
+        positions: Positions,
         counts: Counts,
         health: Health,
         describe: Describe,
         interval_s: float,
         clock: Clock,
     ) -> None:
-        self._consumer = consumer
+        self._store = store
+        self._positions = positions
         self._counts = counts
         self._health = health
         self._describe = describe
@@ -116,8 +121,8 @@ class Commits:
             self._counts.add("released", released)
 
     def retry_now(self) -> None:
-        """The next `commit` does not wait for a failed one's time."""
-        self._retry_at = 0.0
+        """The next `commit` waits for no failed one's time, and looks at all partitions."""
+        self._retry_at = self._catch_up_at = 0.0
 
     def commit(self, epochs: Epochs, all_claimed: bool) -> None:
         """Commits what is confirmed of the partitions owned now; a failure is kept in `error`.
@@ -134,7 +139,7 @@ class Commits:
             offsets |= self._caught_up(epochs, offsets)
         if offsets:
             try:
-                self._consumer.commit(offsets, {p: self._describe(p) for p in offsets})
+                self._store.commit(offsets, {p: self._describe(p) for p in offsets})
             except CommitError as error:
                 self._health.failed(COMMITS, error)
                 self._counts.add("commit_failures")
@@ -162,7 +167,7 @@ class Commits:
             unconfirmed = {partition for bundle in self._open for partition in bundle.claims}
         return {
             partition: at
-            for partition, at in self._consumer.positions().items()
+            for partition, at in self._positions().items()
             if partition in epochs
             and partition not in unconfirmed
             and at > max(self._committed[partition], offsets.get(partition, 0))

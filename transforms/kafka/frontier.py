@@ -74,10 +74,15 @@ class FrontierCoder(Coder):
 
 
 class FrontierTracker(RestrictionTracker):
-    """Tracks one shard's frontier. Beam locks it: `try_claim` and `try_split` never overlap."""
+    """Tracks one shard's frontier. Beam locks it: `try_claim` and `try_split` never overlap.
 
-    def __init__(self, frontier: Frontier) -> None:
+    Args:
+      finite: the reading has an end.
+    """
+
+    def __init__(self, frontier: Frontier, finite: bool = False) -> None:
         self._frontier = frontier
+        self._finite = finite
 
     def current_restriction(self) -> Frontier:
         return self._frontier
@@ -114,7 +119,7 @@ class FrontierTracker(RestrictionTracker):
         return True
 
     def is_bounded(self) -> bool:
-        return False
+        return self._finite
 
     def current_progress(self) -> RestrictionProgress:
         return RestrictionProgress(completed=1.0, remaining=0.0 if self._frontier.ended else 1.0)

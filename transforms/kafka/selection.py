@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from transforms.kafka.client import ConsumerConfig, KafkaConfig, Offsets, Partition
+from transforms.ranges import Ranges
 from transforms.registry import BridgeConfig
 
 
@@ -33,6 +35,8 @@ class KafkaSourceConfig:
       assignment: who owns a partition: the consumer group protocol, or the shard's number.
       on_offset_gap: what follows when offsets are gone that should be read next: an error, or a
         continuation that is counted.
+      ranges: the offsets that are read, which makes the source finite; None for all there will be.
+      state: URL of the file that remembers how far it is, in place of the group's commits.
     """
 
     bridge: BridgeConfig
@@ -43,3 +47,5 @@ class KafkaSourceConfig:
     assignment: Literal["group", "shards"] = "group"
     shards: int = 1
     on_offset_gap: Literal["fail", "continue"] = "fail"
+    ranges: Mapping[Partition, Ranges] | None = None
+    state: str = ""

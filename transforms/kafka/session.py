@@ -27,13 +27,16 @@ from transforms.kafka.client import (
     ConsumerConfig,
     KafkaConfig,
     Offsets,
+    OffsetStore,
     Partition,
 )
 from transforms.kafka.client_errors import part_names, topic_deleted
 from transforms.kafka.clients import open_admin, open_consumer
 from transforms.kafka.commits import Claim, Commits, KafkaBundle
 from transforms.kafka.frontier import Frontier
+from transforms.kafka.remaining import Remaining
 from transforms.kafka.selection import KafkaSourceConfig, Shard
+from transforms.ranges import Ranges
 from transforms.records import KafkaRecord
 from transforms.registry import Bridge
 
@@ -105,6 +108,12 @@ class KafkaSession:
         self._asked = 0
         self._unclaimed = False
         self._consumer = open_consumer(config.kafka, config.consumer)
+        self._store = _store(config, self._consumer)
+        self._remaining: Remaining | None = None
+        if config.ranges is not None:
+            self._remaining = Remaining({p: r for p, r in config.ranges.items() if shard.owns(p)})
+        self._done: dict[Partition, int] = {}
+        self._left: int | None = None
         self._topics = topic_ids.TopicIds(
             config.kafka,
             self._metadata_interval_s,
@@ -113,7 +122,8 @@ class KafkaSession:
             clock,
         )
         self._commits = Commits(
-            self._consumer,
+            self._store,
+            self._positions,
             bridge.counts,
             bridge.health,
             lambda partition: topic_ids.to_metadata(self._topics.known.get(partition[0], "")),
@@ -137,6 +147,10 @@ class KafkaSession:
     @property
     def drained(self) -> bool:
         return self._bridge.control.exhausted
+
+    @property
+    def finished(self) -> bool:
+        return self._remaining is not None and not self._remaining.partitions
 
     def poll(self) -> KafkaBatch:
         """Takes what is there, for at most `POLL_SLICE_S`; owned partitions only, none twice.
@@ -174,6 +188,10 @@ class KafkaSession:
                 self._look_for_changed_topics()
             if self._config.assignment == "shards":
                 self._refresh_when_due(Frontier())
+            if self._remaining is not None:
+                self._pass_what_is_read(self._remaining)
+                if self.finished:
+                    return []
             try:
                 records = self._consumer.poll(POLL_SLICE_S, max_records)
             except OffsetGapError as gap:
@@ -189,6 +207,23 @@ class KafkaSession:
             time.sleep(POLL_SLICE_S)
             return []
         return records
+
+    def _pass_what_is_read(self, remaining: Remaining) -> None:
+        """Leaves the ranges that are read; a partition that has no more is not fetched any more."""
+        positions = self._consumer.positions()
+        done, far = remaining.advance(positions)
+        if done:
+            self._done |= {part: remaining.capped(part, positions[part]) for part in done}
+            self._consumer.assign({p: at for p, at in self._next.items() if p not in self._done})
+            _log.debug("read to the end: %s", part_names(done))
+        self._seek(far)
+        self._left = remaining.count(positions, remaining.partitions)
+
+    def _positions(self) -> Offsets:
+        positions = self._consumer.positions()
+        if self._remaining is None:
+            return positions
+        return {p: self._remaining.capped(p, at) for p, at in {**positions, **self._done}.items()}
 
     def _heard(self) -> None:
         self._heard_at = self._clock()
@@ -289,7 +324,7 @@ class KafkaSession:
             error.
         """
         ids = self._topics.ask({topic for topic, _ in partitions})
-        committed = self._consumer.committed(partitions)
+        committed = self._store.committed(partitions)
         found = beginnings(
             partitions, frontier, committed, self._config.start, self._topics.at_first, ids
         )
@@ -355,7 +390,7 @@ class KafkaSession:
         frontier, else where the group or `--start` says."""
         if self._clock() < self._next_refresh:
             return
-        mine = [p for p in self._consumer.partitions(self._config.topics) if self._shard.owns(p)]
+        mine = self._mine()
         gone = [p for p in self._epochs if p not in mine]
         new = [p for p in mine if p not in self._epochs]
         if new:
@@ -365,6 +400,12 @@ class KafkaSession:
             self._consumer.assign(dict(self._next))
             _log.info("assigned %s", part_names(mine))
         self._next_refresh = self._clock() + self._metadata_interval_s
+
+    def _mine(self) -> list[Partition]:
+        """The partitions of this shard: of a finite run those that it is about, else all."""
+        if self._remaining is not None:
+            return [*self._remaining.partitions, *self._done]
+        return [p for p in self._consumer.partitions(self._config.topics) if self._shard.owns(p)]
 
     # Gaps ---------------------------------------------------------------------------------------
 
@@ -403,7 +444,11 @@ class KafkaSession:
     def _count(self, gap: OffsetGapError) -> None:
         if self._config.on_offset_gap == "fail":
             raise gap
-        self._bridge.counts.add("offsets_lost", gap.end - gap.first)
+        lost = gap.end - gap.first
+        if self._config.ranges is not None:
+            wanted = self._config.ranges.get((gap.topic, gap.partition), Ranges())
+            lost = wanted.between(gap.first, gap.end).count
+        self._bridge.counts.add("offsets_lost", lost)
         _log.warning("%s; going on from %d, as --on_offset_gap says", gap.what, gap.resume)
 
     def _seek(self, positions: Mapping[Partition, int]) -> None:
@@ -417,11 +462,14 @@ class KafkaSession:
         unread: list[KafkaRecord] = []
         spans: dict[Partition, _Span] = {}
         payload_bytes = 0
+        wants = self._remaining.wants if self._remaining is not None else None
         for record in records:
             partition, offset = (record[0], record[1]), record[2]
             if offset < self._next.get(partition, offset + 1):
                 continue
             self._next[partition] = offset + 1
+            if wants is not None and not wants(partition, offset):
+                continue
             span = spans.get(partition)
             if span is None:
                 span = spans[partition] = _Span(offset, self._seen.get(partition, 0))
@@ -435,6 +483,8 @@ class KafkaSession:
     # The process's view ---------------------------------------------------------------------------
 
     def lag(self) -> int | None:
+        if self._remaining is not None:
+            return self._left
         lags = self._consumer.lags() if self._epochs else None
         return None if lags is None else sum(lags.values())
 
@@ -449,3 +499,11 @@ class KafkaSession:
                 self._topics.close()
             if self._commits.error is not None:
                 raise self._commits.error
+
+
+def _store(config: KafkaSourceConfig, consumer: Consumer) -> OffsetStore:
+    if not config.state:
+        return consumer
+    from transforms.kafka.offset_file import OffsetFile
+
+    return OffsetFile(config.state, config.consumer.request_timeout_s)

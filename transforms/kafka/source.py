@@ -18,7 +18,7 @@ from transforms.records import KafkaRecord
 
 
 class ReadFromKafka(beam.PTransform):
-    """Reads Kafka records, keys, headers and timestamps included.
+    """Reads Kafka records, keys, headers and timestamps included; finite where `ranges` are given.
 
     Parallelism: `shards` readers; each polls one consumer for all its partitions. Partitions are
       shared by the group protocol (with other processes too) or by shard number; new partitions
@@ -35,11 +35,12 @@ class ReadFromKafka(beam.PTransform):
 
     def expand(self, pbegin: Any) -> Any:
         count = self._config.shards
+        poll = _PollFn if self._config.ranges is None else _PollFiniteFn
         return (
             pbegin
             | "Impulse" >> beam.Impulse()
             | "Shards" >> beam.FlatMap(_shards, count)
-            | "Poll" >> beam.ParDo(_PollFn(self._config)).with_output_types(KafkaRecord)
+            | "Poll" >> beam.ParDo(poll(self._config)).with_output_types(KafkaRecord)
         )
 
     def display_data(self) -> dict[str, Any]:
@@ -56,11 +57,14 @@ def _shards(_impulse: bytes, count: int) -> list[Shard]:
 
 
 class _FrontierProvider(RestrictionProvider):
+    def __init__(self, finite: bool = False) -> None:
+        self._finite = finite
+
     def initial_restriction(self, element: Shard) -> Frontier:
         return Frontier()
 
     def create_tracker(self, restriction: Frontier) -> FrontierTracker:
-        return FrontierTracker(restriction)
+        return FrontierTracker(restriction, self._finite)
 
     def restriction_size(self, element: Shard, restriction: Frontier) -> float:
         return 1.0
@@ -87,6 +91,9 @@ class _PollFn(beam.DoFn):
         tracker: Any = beam.DoFn.RestrictionParam(_FrontierProvider()),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
     ) -> Iterator[KafkaRecord]:
+        return self._read(shard, finalizer, tracker)
+
+    def _read(self, shard: Shard, finalizer: Any, tracker: Any) -> Iterator[KafkaRecord]:
         bridge = registry.get(self._config.bridge)
         with bridge.failing():
             session = bridge.session(
@@ -95,3 +102,16 @@ class _PollFn(beam.DoFn):
             bundle = session.begin(tracker.current_restriction())
         finalizer.register(bundle.finalize)
         return read_bundle(bridge, session, bundle, tracker)
+
+
+class _PollFiniteFn(_PollFn):
+    """Beam takes a source for finite unless it is declared otherwise."""
+
+    def process(
+        self,
+        shard: Shard,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = beam.DoFn.RestrictionParam(_FrontierProvider(finite=True)),  # noqa: B008
+        _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
+    ) -> Iterator[KafkaRecord]:
+        return self._read(shard, finalizer, tracker)

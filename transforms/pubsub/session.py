@@ -24,6 +24,7 @@ from transforms.health import SOURCE, pauses
 from transforms.pubsub.client import Received, Subscriber
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Held, Leases
 from transforms.pubsub.service import DEFAULT, Service
+from transforms.pubsub.window import PARK_S, Window
 from transforms.reading import Bundle
 from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -61,6 +62,7 @@ class PubsubSourceConfig:
       pull: one request a batch, or one stream.
       shards: readers that pull independently of each other.
       service: where the subscription is, and who reads it.
+      window: of which publish times messages are read; None for all.
     """
 
     bridge: BridgeConfig
@@ -70,6 +72,7 @@ class PubsubSourceConfig:
     pull: Literal["unary", "streaming"] = "unary"
     shards: int = 1
     service: Service = DEFAULT
+    window: Window | None = None
 
 
 class PubsubBundle(Bundle):
@@ -131,6 +134,7 @@ class PubsubSession:
         self._ack_error: CommitError | None = None
         self._unacked: set[str] = set()
         self._heard_at = clock()
+        self._idle_s = 0.0
         self._closed = False
         self._ended = threading.Event()
         self._puller = threading.Thread(target=self._pull_ahead, name="pull", daemon=True)
@@ -154,12 +158,15 @@ class PubsubSession:
             if self._failure is not None:
                 raise self._failure
             if self._prefetched:
+                self._idle_s = 0.0
                 self._bridge.control.busy()
                 self._changed.notify_all()
                 return self._prefetched.popleft()
         self._ask_after_silence()
         if SOURCE not in self._bridge.health.in_trouble:
-            self._bridge.control.idled(self._clock() - began)
+            idle_s = self._clock() - began
+            self._idle_s += idle_s
+            self._bridge.control.idled(idle_s)
         return PubsubBatch([], [])
 
     def _ask_after_silence(self) -> None:
@@ -204,6 +211,11 @@ class PubsubSession:
         with self._changed:
             waiting = self._prefetched or self._pulling
             return self._bridge.control.exhausted and not waiting
+
+    @property
+    def finished(self) -> bool:
+        window = self._config.window
+        return window is not None and self._idle_s >= window.drained_after_s
 
     # Acknowledging ----------------------------------------------------------------------------
 
@@ -306,7 +318,7 @@ class PubsubSession:
             return
         received: list[Received] = []
         try:
-            received = self._subscriber.pull(reserved, PULL_TIMEOUT_S)
+            received = self._within(self._subscriber.pull(reserved, PULL_TIMEOUT_S))
         finally:
             with self._changed:
                 self._hold(received)
@@ -319,6 +331,7 @@ class PubsubSession:
         for received in self._subscriber.stream(
             5 * PULL_MAX_MESSAGES, self._prefetch_bytes, self._leases.lease_s
         ):
+            received = self._within(received)
             left = len(received)
             while left and not control.stopping:
                 left -= control.reserve(left)
@@ -327,10 +340,26 @@ class PubsubSession:
             if not self._wait_for_room():
                 self._subscriber.cancel()
 
+    def _within(self, received: list[Received]) -> list[Received]:
+        """Those that the window has. What is older is acknowledged, as a seek would; what is
+        younger stays in the subscription, and is not handed out again for a while."""
+        window = self._config.window
+        if received:
+            self._heard()
+        if window is None:
+            return received
+        older = [r.ack_id for r in received if window.is_before(r.record)]
+        younger = [r.ack_id for r in received if window.is_after(r.record)]
+        try:
+            self._subscriber.acknowledge(older, REQUEST_TIMEOUT_S)
+            self._subscriber.modify_ack_deadline(younger, PARK_S, REQUEST_TIMEOUT_S)
+        except CommitError as error:
+            _log.debug("%s; these messages come again", error)
+        return [r for r in received if r.record in window]
+
     def _hold(self, received: list[Received]) -> None:
         if not received:
             return
-        self._heard()
         with self._changed:
             self._prefetched.append(PubsubBatch(self._leases.hold(received), received))
             self._changed.notify_all()

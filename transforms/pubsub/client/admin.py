@@ -114,6 +114,18 @@ class PubsubAdmin:
         needs = {topic: [access.ATTACH], _project(name): [access.of("create", name)]}
         self._call("create", name, self._subscriber.create_subscription, request, needs)
 
+    def ensure_subscription(
+        self, name: str, topic: str, ack_deadline_s: int, expires_after_s: int
+    ) -> None:
+        """Creates a subscription unless there is one of that name and topic already."""
+        try:
+            self.create_subscription(name, topic, ack_deadline_s, expires_after_s=expires_after_s)
+        except PreflightError as error:
+            if not isinstance(error.__cause__, api.AlreadyExists):
+                raise
+            if self.subscription(name).topic != topic:
+                raise
+
     def delete_subscription(self, name: str) -> None:
         """Deletes `projects/P/subscriptions/S`."""
         request = types.DeleteSubscriptionRequest(subscription=name)

@@ -1,0 +1,67 @@
+"""Moves a range once: `python -m pipelines.backfill --help`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+
+from pipelines import backfill_show, backfill_state, preflight, runtime
+from pipelines.checks import quiet_clients
+from pipelines.commands import run_command
+from pipelines.options import BACKFILL, Options, parse
+from pipelines.preflight import Facts
+from pipelines.preflight.common import CALL_S
+from transforms.pubsub import client as pubsub
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    return run_command(BACKFILL, partial(parse, BACKFILL), run, argv)
+
+
+def run(options: Options) -> int:
+    """Moves what is not moved yet; returns the exit status.
+
+    Raises:
+      BridgeError: a check failed, or delivery did.
+    """
+    with quiet_clients(options.debug):
+        facts = preflight.look(options)
+        if options.dry_run:
+            backfill_show.plan(options, facts)
+            return 0
+        facts = preflight.act(options, facts)
+    if _is_done(options, facts):
+        _log.info(
+            "%s is done already: there is nothing to do; --force repeats it",
+            backfill_show.title(options, facts),
+        )
+        return 0
+    _log.info("%s", backfill_show.title(options, facts))
+    return runtime.run(options, facts, partial(_finish, options, facts))
+
+
+def _is_done(options: Options, facts: Facts) -> bool:
+    if options.route.source == "kafka":
+        return not any(ranges.spans for ranges in facts.left.values())
+    return facts.status == "done"
+
+
+def _finish(options: Options, facts: Facts) -> None:
+    """All is delivered: remembers it where what was read does not say so itself."""
+    if options.route.source != "pubsub":
+        return
+    backfill_state.save(options, facts, "done")
+    if options.create_subscription_from:
+        with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
+            admin.delete_subscription(facts.subscription)
+        _log.info("deleted %s", facts.subscription)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

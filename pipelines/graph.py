@@ -1,0 +1,187 @@
+"""The graph of every pipeline: one source, the mapping, one destination or that and an archive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.options import BACKFILL, Options, Runner
+from pipelines.preflight import Facts
+from transforms import origins
+from transforms.convert import ToKafka, ToPubsub
+from transforms.kafka.client import ConsumerConfig, ProducerConfig
+from transforms.kafka.selection import KafkaSourceConfig
+from transforms.kafka.sink import KafkaSinkConfig, WriteToKafka
+from transforms.kafka.source import ReadFromKafka
+from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
+from transforms.pubsub.session import PubsubSourceConfig
+from transforms.pubsub.sink import PubsubSinkConfig, WriteToPubSub
+from transforms.pubsub.source import ReadFromPubSub
+from transforms.pubsub.window import Window
+from transforms.registry import BridgeConfig
+
+_POLL_MARGIN_S = 60
+"""A bundle may keep its consumer from polling for delivery timeout + commit interval; and this."""
+
+_IDLE_S = 10.0
+"""A subscription that has given nothing for so long is empty, unless `--idle_seconds` says more."""
+
+
+def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
+    """Attaches the graph. Nothing shuffles: source, mapping and destinations are one stage."""
+    read = pipeline | _READS[options.route.source](options, facts, bridge)
+    return [_WRITES[sink](read, options, facts, bridge) for sink in options.route.sinks]
+
+
+# -- mapping ---------------------------------------------------------------------------------------
+
+
+def to_pubsub_policy(options: Options, facts: Facts) -> ToPubsubPolicy:
+    """How records become messages."""
+    return ToPubsubPolicy(
+        Attributes(options.attributes),
+        options.ordering_key,
+        cluster_id=facts.cluster_id if options.drops_returns else "",
+    )
+
+
+def to_kafka_policy(options: Options, facts: Facts) -> ToKafkaPolicy:
+    """How messages become records."""
+    marks = options.drops_returns and facts.pubsub_topic
+    return ToKafkaPolicy(
+        topic=options.kafka_topic,
+        attributes=Attributes(options.attributes),
+        key=options.key.kind,
+        key_attribute=options.key.name,
+        partition=options.partition,
+        origin=origins.of_pubsub(facts.pubsub_topic) if marks else "",
+    )
+
+
+def origin_of_destination(options: Options, facts: Facts) -> str:
+    """The origin (see `transforms.origins`) whose messages are returns; empty lets all pass."""
+    if not options.drops_returns:
+        return ""
+    if "kafka" in options.route.sinks:
+        return origins.of_kafka(facts.cluster_id, options.kafka_topic)
+    return origins.of_pubsub(options.pubsub_topic)
+
+
+# -- sources ---------------------------------------------------------------------------------------
+
+
+def _from_kafka(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
+    longest_bundle_s = options.delivery_timeout_s + options.commit_interval_s
+    source = KafkaSourceConfig(
+        bridge=bridge,
+        kafka=options.kafka,
+        consumer=ConsumerConfig(
+            group_id=facts.group_id or options.group_id,
+            instance_id=options.instance_id,
+            max_poll_interval_ms=int((longest_bundle_s + _POLL_MARGIN_S) * 1000),
+            metadata_interval_ms=int(options.metadata_interval_s * 1000),
+            fetch_bytes=options.max_in_flight_bytes // 8,
+        ),
+        topics=facts.topics or options.kafka_topics,
+        start=facts.start,
+        assignment=options.assignment if facts.ranges is None else "shards",
+        shards=options.shards,
+        on_offset_gap=options.on_offset_gap,
+        ranges=facts.ranges,
+        state=options.state,
+    )
+    return "ReadFromKafka" >> ReadFromKafka(source)
+
+
+def _from_pubsub(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
+    source = PubsubSourceConfig(
+        bridge=bridge,
+        subscription=facts.subscription or options.subscription,
+        ack_deadline_s=facts.ack_deadline_s,
+        max_lease_s=options.max_lease_s,
+        pull=options.pull,
+        shards=options.shards,
+        service=options.workers_pubsub,
+        window=_window(options, facts),
+    )
+    # Beam's own source on Dataflow is one for streams.
+    native = options.runner is Runner.DATAFLOW and source.window is None
+    return "ReadFromPubSub" >> ReadFromPubSub(source, native)
+
+
+def _window(options: Options, facts: Facts) -> Window | None:
+    if options.pipeline != BACKFILL:
+        return None
+    idle_s = options.idle_seconds or _IDLE_S
+    if facts.status:  # what a run that was killed held comes again when its lease has run out
+        idle_s = max(idle_s, 1.5 * facts.ack_deadline_s)
+    to_ms = facts.now_ms if facts.wanted.to_ms is None else facts.wanted.to_ms
+    return Window(facts.wanted.from_ms or 0, min(to_ms, facts.now_ms), idle_s)
+
+
+def _from_archive(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
+    from transforms.archive.source import ArchiveSourceConfig, ReadFromArchive
+
+    wanted = facts.wanted
+    source = ArchiveSourceConfig(
+        bridge=bridge,
+        url=options.from_archive,
+        topics=wanted.topics,
+        from_ms=wanted.from_ms,
+        to_ms=wanted.to_ms,
+        offsets=wanted.offsets,
+        state=facts.state,
+    )
+    return "ReadFromArchive" >> ReadFromArchive(source)
+
+
+_READS = {"kafka": _from_kafka, "pubsub": _from_pubsub, "archive": _from_archive}
+
+
+# -- destinations ----------------------------------------------------------------------------------
+
+
+def _to_pubsub(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
+    policy, origin = to_pubsub_policy(options, facts), origin_of_destination(options, facts)
+    sink = PubsubSinkConfig(bridge, options.pubsub_topic, options.workers_pubsub)
+    return (
+        read
+        | "ToPubsub" >> ToPubsub(bridge, policy, origin)
+        | "WriteToPubSub" >> WriteToPubSub(sink)
+    )
+
+
+def _to_kafka(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
+    policy, origin = to_kafka_policy(options, facts), origin_of_destination(options, facts)
+    sink = KafkaSinkConfig(
+        bridge=bridge,
+        kafka=options.kafka,
+        producer=ProducerConfig(
+            linger_ms=options.linger_ms,
+            delivery_timeout_s=options.delivery_timeout_s,
+            buffer_bytes=options.max_in_flight_bytes // 4,
+            max_message_bytes=facts.topic.max_message_bytes,
+            metadata_interval_ms=int(options.metadata_interval_s * 1000),
+        ),
+        rules=facts.topic,
+    )
+    return (
+        read | "ToKafka" >> ToKafka(bridge, policy, origin) | "WriteToKafka" >> WriteToKafka(sink)
+    )
+
+
+def _to_archive(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
+    from transforms.archive.sink import ArchiveSinkConfig, WriteToArchive
+
+    sink = ArchiveSinkConfig(
+        bridge=bridge,
+        url=options.archive,
+        format=options.format,
+        codec=options.compression,
+        file_bytes=options.file_bytes,
+        topic=facts.pubsub_topic.rpartition("/")[2],
+        schema_registry=options.schema_registry,
+    )
+    return read | "WriteToArchive" >> WriteToArchive(sink)
+
+
+_WRITES = {"pubsub": _to_pubsub, "kafka": _to_kafka, "archive": _to_archive}

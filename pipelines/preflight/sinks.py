@@ -1,0 +1,78 @@
+"""What the destinations need: a topic that may be written, a folder that takes files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+
+from pipelines.checks import retried, run_all
+from pipelines.options import Options
+from pipelines.preflight import common
+from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Say
+from transforms.errors import PreflightError
+from transforms.kafka.client import TopicInfo
+from transforms.pubsub import client as pubsub
+
+
+def checks(options: Options) -> dict[str, Callable[[], Found]]:
+    """One check for each destination, by what an error calls it."""
+    found: dict[str, Callable[[], Found]] = {}
+    for sink in options.route.sinks:
+        if sink == "kafka":
+            name = f"Kafka at {options.bootstrap_servers}"
+            found[name] = partial(retried, partial(_kafka_topic, options))
+        elif sink == "pubsub":
+            found[options.pubsub_topic] = partial(_pubsub_topic, options)
+        else:
+            found["archive"] = partial(_archive, options)
+    return found
+
+
+def act(options: Options, facts: Facts, say: Say) -> Facts:
+    """Creates the Kafka topic that is missing, if `--create_topics` says so."""
+    if not facts.new_topic:
+        return facts
+    action = f"create {options.kafka_topic}"
+    created: TopicInfo = run_all({action: partial(_create_topic, options)}, ACTION_S)[action]
+    say(f"{action}: done, with {created.partitions} partitions")
+    return facts.with_({"topic": created, "new_topic": False})
+
+
+def _pubsub_topic(options: Options) -> Found:
+    needs = common.moved_here(options, pubsub.PUBLISH)
+    with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
+        admin.topic(options.pubsub_topic, *needs)
+    return {}
+
+
+def _kafka_topic(options: Options) -> Found:
+    name = options.kafka_topic
+    with closing(common.open_kafka(options.kafka)) as admin:
+        info = admin.topics([name]).get(name)
+        cluster_id = admin.cluster_id()
+    if info is not None:
+        common.require("WRITE", info)
+        return {"topic": info, "cluster_id": cluster_id}
+    if options.create_topics is None:
+        raise PreflightError(
+            f"write {name}: no such topic at {options.bootstrap_servers}; create it, correct "
+            "--kafka_topic, or set --create_topics=PARTITIONS:REPLICATION"
+        )
+    return {"new_topic": True, "cluster_id": cluster_id}
+
+
+def _create_topic(options: Options) -> TopicInfo:
+    assert options.create_topics is not None
+    name, layout = options.kafka_topic, options.create_topics
+    with closing(common.open_kafka(options.kafka)) as admin:
+        admin.create_topic(name, layout.partitions, layout.replication)
+        return admin.topics([name])[name]
+
+
+def _archive(options: Options) -> Found:
+    from transforms.dead_letters import files
+
+    common.use_files_as(options.impersonate_service_account)
+    files.check(options.archive, CALL_S)
+    return {}

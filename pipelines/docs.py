@@ -8,34 +8,44 @@ from pathlib import Path
 
 from pipelines import options
 from pipelines.audit import options as audit_options
-from pipelines.flags import Flag
+from pipelines.flags import ARCHIVE, BACKFILL, BRIDGES, PIPELINES, Flag, Pipeline
 from pipelines.redrive import options as redrive_options
 
 _ROOT = Path(__file__).resolve().parent.parent
-PAGES = {
-    _ROOT / "README.md": options.FLAGS,
-    _ROOT / "docs" / "audit.md": audit_options.FLAGS,
-    _ROOT / "docs" / "dead_letters.md": redrive_options.FLAGS,
+PAGES: dict[Path, tuple[Sequence[Flag], Sequence[Pipeline]]] = {
+    _ROOT / "README.md": (options.FLAGS, BRIDGES),
+    _ROOT / "docs" / "archive.md": (options.FLAGS, [ARCHIVE]),
+    _ROOT / "docs" / "backfill.md": (options.FLAGS, [BACKFILL]),
+    _ROOT / "docs" / "audit.md": (audit_options.FLAGS, PIPELINES),
+    _ROOT / "docs" / "dead_letters.md": (redrive_options.FLAGS, PIPELINES),
 }
-"""The pages with a table, and whose flags stand in it."""
+"""The pages with a table, whose flags stand in it, and for which pipelines."""
 
 BEGIN = "<!-- flags:begin -->"
 END = "<!-- flags:end -->"
 
 
-def flag_tables(flags: Sequence[Flag]) -> str:
-    """One Markdown table for each group of flags."""
-    return "\n".join(_lines(flags)) + "\n"
+def flag_tables(flags: Sequence[Flag], pipelines: Sequence[Pipeline]) -> str:
+    """One Markdown table for each group of flags, of those that one of the pipelines takes."""
+    return "\n".join(_lines(flags, pipelines)) + "\n"
 
 
-def _lines(flags: Sequence[Flag]) -> Iterator[str]:
+def _lines(flags: Sequence[Flag], pipelines: Sequence[Pipeline]) -> Iterator[str]:
     group = ""
     for f in flags:
+        takers = [pipeline for pipeline in pipelines if pipeline in f.where]
+        if not takers:
+            continue
         if f.group != group:
             group = f.group
             yield from ("", f"**{group[0].upper()}{group[1:]}**", "")
             yield from ("| flag | what it does | default |", "| --- | --- | --- |")
-        yield f"| {_name(f)} | {_escaped(f.help)}{_where(f)} | {_escaped(f.shown_default())} |"
+        cells = (
+            _name(f),
+            _escaped(f.help) + _where(f, takers, pipelines),
+            _escaped(f.shown_default()),
+        )
+        yield f"| {' | '.join(cells)} |"
     yield ""
 
 
@@ -45,14 +55,14 @@ def _name(f: Flag) -> str:
     return _escaped(f"`--{f.name}{value}`{negation}")
 
 
-def _where(f: Flag) -> str:
+def _where(f: Flag, takers: Sequence[Pipeline], pipelines: Sequence[Pipeline]) -> str:
     """Which pipelines take the flag, on which runners, and what may stand in for it."""
-    notes = [f"{next(iter(f.where))} only"] if len(f.where) == 1 else []
+    notes = [f"{', '.join(takers)} only"] if len(takers) < len(pipelines) else []
     runners = {
-        f.shown_runners(pipeline): pipeline for pipeline in f.where if f.shown_runners(pipeline)
+        f.shown_runners(pipeline): pipeline for pipeline in takers if f.shown_runners(pipeline)
     }
     for words, pipeline in runners.items():
-        everywhere = all(f.shown_runners(p) == words for p in f.where)
+        everywhere = all(f.shown_runners(p) == words for p in takers)
         notes.append(words if everywhere else f"{words} in {pipeline}")
     if f.env:
         notes.append(f"or the variable `{f.env}`")
@@ -63,8 +73,8 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def replaced(page: str, text: str, flags: Sequence[Flag]) -> str:
-    """The text of a page with what stands between the markers made anew.
+def replaced(page: str, text: str, tables: str) -> str:
+    """The text of a page with other tables between the markers.
 
     Raises:
       ValueError: the markers are not there, once each and in order.
@@ -73,15 +83,15 @@ def replaced(page: str, text: str, flags: Sequence[Flag]) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{page}: the lines {BEGIN} and {END} are missing")
-    return f"{before}{BEGIN}\n{flag_tables(flags)}{END}{after}"
+    return f"{before}{BEGIN}\n{tables}{END}{after}"
 
 
 def main(argv: list[str]) -> int:
     """Writes the pages, or with `--check` only says whether they are in step."""
     status = 0
-    for path, flags in PAGES.items():
+    for path, (flags, pipelines) in PAGES.items():
         old = path.read_text(encoding="utf-8")
-        new = replaced(path.name, old, flags)
+        new = replaced(path.name, old, flag_tables(flags, pipelines))
         if new == old:
             continue
         if "--check" in argv:

@@ -10,8 +10,10 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from pipelines import report
@@ -29,6 +31,7 @@ DEMO = "DEMO "
 LIVE_PERIOD_S = 0.25
 LOG_PERIOD_S = 10.0
 _JOIN_S = 0.2
+_BAR_WIDTH = 20
 
 _OURS = ("pipelines", "transforms", "__main__")
 _QUIETER = {
@@ -126,7 +129,7 @@ def on_terminal() -> bool:
 @contextlib.contextmanager
 def progress(bridge: Bridge, options: Options) -> Iterator[Meter]:
     """Shows how the transfer gets on, as `options.progress` says, and measures its time."""
-    meter = Meter(bridge, options.pipeline)
+    meter = Meter(bridge, options.pipeline, options.route.source, options.bounded)
     live = on_terminal() if options.progress is None else options.progress
     with contextlib.ExitStack() as stack:
         if live:
@@ -149,7 +152,7 @@ def summary(bridge: Bridge, options: Options, seconds: float) -> None:
             _log.error("write --report %s: %s", options.report, error.strerror)
             bridge.fail(TransferError(f"write --report {options.report}: {error.strerror}"))
     level = logging.INFO if bridge.failure is None else logging.ERROR
-    _log.log(level, "%s", report.last_line(bridge, options.pipeline, seconds))
+    _log.log(level, "%s", report.last_line(bridge, options.pipeline, options.route.source, seconds))
 
 
 @contextlib.contextmanager
@@ -161,8 +164,7 @@ def _live_line(meter: Meter) -> Iterator[None]:
     with Live(console=console, auto_refresh=False, redirect_stdout=False) as live:
 
         def show() -> None:
-            line = prefix + meter.line(console.width - len(prefix))
-            live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+            live.update(_shown(meter, prefix, console.width), refresh=True)
 
         _handler.console = console
         try:
@@ -172,6 +174,19 @@ def _live_line(meter: Meter) -> Iterator[None]:
             show()
         finally:
             _handler.console = None
+
+
+def _shown(meter: Meter, prefix: str, width: int) -> RenderableType:
+    """The line, behind a bar where it is known how much there is to do."""
+    share = meter.share()
+    bar_width = 0 if share is None else min(_BAR_WIDTH, width // 5)
+    room = width - len(prefix) - (bar_width + 1 if bar_width else 0)
+    text = Text(prefix + meter.line(room), no_wrap=True, overflow="ellipsis")
+    if share is None:
+        return text
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_row(ProgressBar(total=1.0, completed=share, width=bar_width), text)
+    return grid
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipelines.flags import PS_TO_KAFKA, Pipeline
+from pipelines.flags import End, Pipeline
 from transforms.control import Clock
 from transforms.registry import Bridge
 
@@ -33,12 +33,25 @@ class Meter:
     """Reads the counts of one bridge; the time begins when it is made.
 
     Args:
+      name: of the pipeline.
+      source: what it reads.
+      finite: its source has an end, which it gets nearer to.
       clock: seconds that only grow.
     """
 
-    def __init__(self, bridge: Bridge, pipeline: Pipeline, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        name: Pipeline,
+        source: End,
+        finite: bool = False,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._bridge = bridge
-        self._pipeline = pipeline
+        self._name = name
+        self._source = source
+        self._finite = finite
+        self._total: int | None = None
         self._clock = clock
         self._began = clock()
         self._stopped: float | None = None
@@ -74,12 +87,13 @@ class Meter:
             dropped.append(Part(f"offsets lost {lost:,}"))
         return fit(
             [
-                Part(f"{self._pipeline} {state}"),
+                Part(f"{self._name} {state}"),
                 Part(f"{rate:,.0f} msg/s"),
                 Part(f"{bytes_rate / 1e6:,.1f} MB/s", dispensable=2),
                 Part(f"read {totals['read']:,}", dispensable=4),
                 Part(f"delivered {totals['delivered']:,}"),
                 Part(self._left(totals), dispensable=1),
+                *self._time_left(),
                 Part(f"dead letters {dead:,}", dispensable=0 if dead else 5),
                 *dropped,
                 Part(str(datetime.timedelta(seconds=int(self.seconds))), dispensable=3),
@@ -102,13 +116,31 @@ class Meter:
 
     def _left(self, totals: dict[str, int]) -> str:
         """Kafka's lag; Pub/Sub tells no backlog, so there what is read and not yet confirmed."""
-        if self._pipeline == PS_TO_KAFKA:
+        if self._source == "pubsub":
             settled = ("delivered", "dead_lettered", "returns_dropped", "released")
             done = sum(totals[name] for name in settled)
             return f"in flight {max(0, totals['read'] - done):,}"
         lag = self._bridge.lag() if self._stopped is None else None
         self._lag = self._lag if lag is None else lag
-        return "lag ?" if self._lag is None else f"lag {self._lag:,}"
+        what = "left" if self._finite else "lag"
+        return f"{what} ?" if self._lag is None else f"{what} {self._lag:,}"
+
+    def share(self) -> float | None:
+        """How much of a finite source has been read, from 0 to 1; None where that is unknown."""
+        if not self._finite or self._lag is None:
+            return None
+        self._total = max(self._lag, self._total or 0)
+        return 1.0 - self._lag / self._total if self._total else 1.0
+
+    def _time_left(self) -> list[Part]:
+        share = self.share()
+        if share is None:
+            return []
+        parts = [Part(f"{share:.0%}")]
+        if 0 < share < 1 and self._stopped is None:
+            left_s = int(self.seconds * (1 - share) / share)
+            parts.append(Part(f"{datetime.timedelta(seconds=left_s)} left"))
+        return parts
 
 
 def fit(parts: Sequence[Part], width: int | None) -> str:

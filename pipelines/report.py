@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipelines.flags import PS_TO_KAFKA, Pipeline
+from pipelines.flags import End, Pipeline
 from transforms.errors import CommitError
 from transforms.registry import Bridge
 
@@ -68,7 +68,7 @@ def write(path: Path, report: dict[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def last_line(bridge: Bridge, pipeline: Pipeline, seconds: float) -> str:
+def last_line(bridge: Bridge, pipeline: Pipeline, source: End, seconds: float) -> str:
     """Why the run stopped, what became of what it had read, and how fast it was."""
     totals = bridge.counts.totals()
     delivered = totals["delivered"]
@@ -80,7 +80,7 @@ def last_line(bridge: Bridge, pipeline: Pipeline, seconds: float) -> str:
         if totals[name]:
             figures.append(f"{name.replace('_', ' ')} {totals[name]:,}")
     return (
-        f"{pipeline} {_why(bridge)}; {_outcome(bridge, pipeline)}: {', '.join(figures)} "
+        f"{pipeline} {_why(bridge)}; {_outcome(bridge, source)}: {', '.join(figures)} "
         f"in {seconds:,.1f} s, {delivered / max(seconds, 0.001):,.0f} msg/s"
     )
 
@@ -92,10 +92,10 @@ def _why(bridge: Bridge) -> str:
     return f"stopped ({reason})" if reason else "ended"
 
 
-def _outcome(bridge: Bridge, pipeline: Pipeline) -> str:
+def _outcome(bridge: Bridge, source: End) -> str:
     """What a drain did."""
     totals = bridge.counts.totals()
-    done = "acknowledged" if pipeline == PS_TO_KAFKA else "committed"
+    done = "acknowledged" if source == "pubsub" else "committed"
     settled = totals["delivered"] + totals["dead_lettered"] + totals["returns_dropped"]
     unconfirmed = totals["read"] - settled
     given_back = max(totals["released"], unconfirmed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -42,7 +43,8 @@ def _run(options: Options) -> int:
 
 
 def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> int:
-    """Transfers until told to stop, or to the end of a finite source; returns the exit status.
+    """Transfers until told to stop, or to the end of a finite source; returns the exit status,
+    which of a finite run says whether a signal has cut it short.
 
     Args:
       facts: what preflight has found.
@@ -68,14 +70,23 @@ def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> 
         raise bridge.failure
     if bridge.failure is not None:  # exit status 2 is for what ends before anything is read
         raise TransferError(str(bridge.failure)) from bridge.failure
-    if not bridge.control.stop_reason:
+    reason = bridge.control.stop_reason
+    if not reason:
         finish()
-    return 0
+    cut_short = options.bounded and reason in signal.Signals.__members__
+    return 128 + signal.Signals[reason] if cut_short else 0
 
 
 _LARGEST_LETTER_BYTES = 500_000_000
 """Above any limit of a topic: records that came compressed are larger than their topic's limit, and
 their letters, compressed, fit the limit of theirs."""
+
+
+_FILES = 64
+"""A bundle ends when it has filled so many files of an archive."""
+
+_FILED_MESSAGES = 50_000
+"""And with so many Pub/Sub messages, since each of them is leased until then."""
 
 
 def bridge_config(options: Options) -> BridgeConfig:
@@ -104,9 +115,17 @@ def bridge_config(options: Options) -> BridgeConfig:
         delivery_timeout_s=options.delivery_timeout_s,
         revoke_timeout_s=options.revoke_timeout_s,
         max_in_flight_bytes=options.max_in_flight_bytes,
+        **_bundles(options),
         direction="ps_to_kafka" if "kafka" in options.route.sinks else "kafka_to_ps",
         open_dead_letters=open_dead_letters,
     )
+
+
+def _bundles(options: Options) -> dict[str, int]:
+    """How much a bundle holds at most: of an archive as much as its files do, which are on disk."""
+    if "archive" in options.route.sinks:
+        return {"bundle_bytes": _FILES * options.file_bytes, "bundle_messages": _FILED_MESSAGES}
+    return {"bundle_bytes": options.max_in_flight_bytes // 2}
 
 
 def pipeline_options(options: Options) -> PipelineOptions:

@@ -32,7 +32,7 @@ class Bundle:
         """Whether the bundle should end, so that what it holds can be committed."""
         return self.first_claim_at is not None and (
             time.monotonic() - self.first_claim_at >= limits.commit_interval_s
-            or self.payload_bytes >= limits.max_in_flight_bytes / 2
+            or self.payload_bytes >= limits.bundle_bytes
         )
 
 

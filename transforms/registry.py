@@ -42,6 +42,8 @@ class BridgeConfig:
         has not answered for so long.
       revoke_timeout_s: how long sinks may flush while partitions are being revoked.
       max_in_flight_bytes: messages in memory, read and not yet confirmed.
+      bundle_bytes: a bundle holds no more payload, so that it is committed.
+      bundle_messages: nor more messages, where each of them is acknowledged.
       direction: the pipeline, as dead letters name it.
       open_dead_letters: opens the place for messages that can never be delivered; without one they
         are errors that end the run.
@@ -54,6 +56,8 @@ class BridgeConfig:
     delivery_timeout_s: float = 300.0
     revoke_timeout_s: float = 10.0
     max_in_flight_bytes: int = 200_000_000
+    bundle_bytes: int = 100_000_000
+    bundle_messages: int = 5_000
     direction: Direction = "kafka_to_ps"
     open_dead_letters: OpenSink | None = None
 

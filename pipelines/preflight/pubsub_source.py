@@ -16,6 +16,8 @@ from transforms.pubsub import client as pubsub
 
 _ACK_DEADLINE_S = 10
 _EXPIRES_AFTER_S = 7 * 86_400
+_SEEK_MARGIN_MS = 1_000
+"""A seek is not exact at its edge; the source leaves out what is too old."""
 
 
 def name(options: Options) -> str:
@@ -96,7 +98,9 @@ def _begin_backfill(options: Options, facts: Facts, say: Say) -> Facts:
     action = f"begin {facts.subscription}"
     run_all({action: partial(_make_and_move, options, facts)}, ACTION_S)
     whose = "" if options.create_subscription_from else ", for every reader of this subscription"
-    say(f"{action}: moved to {_rfc3339(facts.wanted.from_ms or 0)}{whose}")
+    begin_ms = facts.wanted.from_ms
+    where = "its oldest message" if begin_ms is None else _rfc3339(begin_ms)
+    say(f"{action}: moved to {where}{whose}")
     return facts
 
 
@@ -109,7 +113,7 @@ def _make_and_move(options: Options, facts: Facts) -> None:
                 ack_deadline_s=_ACK_DEADLINE_S,
                 expires_after_s=_EXPIRES_AFTER_S,
             )
-        admin.seek(facts.subscription, max(facts.wanted.from_ms or 0, facts.kept_since_ms))
+        admin.seek(facts.subscription, max(0, (facts.wanted.from_ms or 0) - _SEEK_MARGIN_MS))
     backfill_state.save(options, facts, "begun")
 
 

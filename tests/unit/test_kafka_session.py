@@ -106,7 +106,7 @@ def records(partition, first, count):
 class Fixture:
     def __init__(self, assignment="group", **config) -> None:
         self.consumer = ScriptedConsumer()
-        bridge_config = BridgeConfig("test", max_in_flight_bytes=1_000_000)
+        bridge_config = BridgeConfig("test", bundle_bytes=500_000)
         self.bridge = Bridge(bridge_config)
         self.session = KafkaSession(
             KafkaSourceConfig(

@@ -16,6 +16,7 @@ import pytest
 from pipelines import output, progress, report
 from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA
 from pipelines.progress import Meter, Part, fit
+from pipelines.routes import Route
 from transforms.errors import DeliveryError
 from transforms.registry import Bridge, BridgeConfig
 
@@ -39,8 +40,12 @@ def add(bridge: Bridge, **counts: int) -> None:
         bridge.counts.add(name, n)
 
 
+SOURCES = {PS_TO_KAFKA: "pubsub", KAFKA_TO_PS: "kafka"}
+
+
 def options(pipeline=PS_TO_KAFKA, **others):
     values = {"pipeline": pipeline, "progress": None, "report": None, "demo": False}
+    values |= {"route": Route(SOURCES[pipeline], ()), "bounded": False}
     return types.SimpleNamespace(**(values | others))
 
 
@@ -74,7 +79,7 @@ def logging_to():
 def test_the_line_tells_direction_state_rates_totals_and_time() -> None:
     clock = Clock()
     bridge = bridge_with()
-    meter = Meter(bridge, PS_TO_KAFKA, clock)
+    meter = Meter(bridge, PS_TO_KAFKA, "pubsub", clock=clock)
     clock.now += 62
     add(bridge, read=12_345, delivered=12_300, bytes=861_000_000)
     assert meter.line() == (
@@ -86,7 +91,7 @@ def test_the_line_tells_direction_state_rates_totals_and_time() -> None:
 def test_a_rate_is_that_of_the_last_seconds() -> None:
     clock = Clock()
     bridge = bridge_with()
-    meter = Meter(bridge, PS_TO_KAFKA, clock)
+    meter = Meter(bridge, PS_TO_KAFKA, "pubsub", clock=clock)
     add(bridge, read=100_000, delivered=100_000)
     for _ in range(30):
         clock.now += 1
@@ -102,7 +107,7 @@ def test_a_rate_is_that_of_the_last_seconds() -> None:
 def test_a_rate_between_rare_lines_is_that_since_the_line_before() -> None:
     clock = Clock()
     bridge = bridge_with()
-    meter = Meter(bridge, PS_TO_KAFKA, clock)
+    meter = Meter(bridge, PS_TO_KAFKA, "pubsub", clock=clock)
     for delivered in (1000, 200):
         clock.now += 10
         add(bridge, read=delivered, delivered=delivered)
@@ -112,8 +117,8 @@ def test_a_rate_between_rare_lines_is_that_since_the_line_before() -> None:
 
 def test_what_is_left_is_kafkas_lag_and_pubsubs_messages_in_flight() -> None:
     bridge = bridge_with(read=10, delivered=4, dead_lettered=1, released=2)
-    assert "in flight 3" in Meter(bridge, PS_TO_KAFKA).line()
-    meter = Meter(bridge, KAFKA_TO_PS)
+    assert "in flight 3" in Meter(bridge, PS_TO_KAFKA, "pubsub").line()
+    meter = Meter(bridge, KAFKA_TO_PS, "kafka")
     assert "lag ?" in meter.line()
     session = types.SimpleNamespace(lag=lambda: 1234, close=lambda: None)
     bridge.session("one", lambda: session)
@@ -126,7 +131,7 @@ def test_what_is_left_is_kafkas_lag_and_pubsubs_messages_in_flight() -> None:
 def test_a_stop_shows_as_draining_then_as_stopped_with_the_time_at_rest() -> None:
     clock = Clock()
     bridge = bridge_with()
-    meter = Meter(bridge, PS_TO_KAFKA, clock)
+    meter = Meter(bridge, PS_TO_KAFKA, "pubsub", clock=clock)
     assert meter.line().startswith("ps_to_kafka running")
     bridge.control.stop("SIGINT")
     assert meter.line().startswith("ps_to_kafka draining")
@@ -141,7 +146,7 @@ def test_a_stop_shows_as_draining_then_as_stopped_with_the_time_at_rest() -> Non
 def test_a_busy_line_fits_the_terminal_and_keeps_what_matters(width: int) -> None:
     clock = Clock()
     bridge = bridge_with()
-    meter = Meter(bridge, PS_TO_KAFKA, clock)
+    meter = Meter(bridge, PS_TO_KAFKA, "pubsub", clock=clock)
     clock.now += 3600
     add(bridge, read=9_999_999, delivered=9_999_000, bytes=690_000_000_000, dead_lettered=7)
     line = meter.line(width)
@@ -334,7 +339,20 @@ def test_the_last_line_says_why_it_stopped_and_what_became_of_it(
     bridge = bridge_with(**counts)
     if reason:
         bridge.control.stop(reason)
-    assert report.last_line(bridge, pipeline, 2.0) == line
+    assert report.last_line(bridge, pipeline, SOURCES[pipeline], 2.0) == line
+
+
+def test_a_finite_run_shows_how_much_is_done_and_the_time_left(monkeypatch) -> None:
+    clock, bridge, left = Clock(), bridge_with(), [400]
+    monkeypatch.setattr(bridge, "lag", lambda: left[0])
+    meter = Meter(bridge, "backfill", "kafka", finite=True, clock=clock)
+    assert meter.share() is None
+    assert "left 400  0%" in meter.line()
+    left[0], clock.now = 100, clock.now + 60
+    assert "left 100  75%  0:00:20 left" in meter.line()
+    assert meter.share() == 0.75
+    left[0] = 0
+    assert "left 0  100%  " in meter.line()
 
 
 def test_a_report_has_exactly_these_fields(tmp_path, logging_to) -> None:

@@ -34,9 +34,6 @@ _log = logging.getLogger(__name__)
 PULL_MAX_MESSAGES = 1_000
 """Messages of one unary pull, the most that the service returns."""
 
-MAX_BUNDLE_MESSAGES = 5_000
-"""A bundle ends with the pull that reaches this: acks are not kept waiting."""
-
 PULL_TIMEOUT_S = 10.0
 """A pull that has nothing to return is sent again after this."""
 
@@ -85,7 +82,7 @@ class PubsubBundle(Bundle):
 
     def is_full(self, limits: BridgeConfig) -> bool:
         """With ordering keys it ends with its pull: a key's next message waits for the ack."""
-        return self.ordered or len(self.held) >= MAX_BUNDLE_MESSAGES or super().is_full(limits)
+        return self.ordered or len(self.held) >= limits.bundle_messages or super().is_full(limits)
 
 
 class PubsubBatch(NamedTuple):

@@ -161,6 +161,7 @@ def check(taken: Taken, route: Route) -> None:
         offsets = value[name].offsets if value[name] is not None else None
         _check_topics(f"--{name.removesuffix('_at')}", topics, offsets or {})
     _check_topics("--offsets", topics, value["offsets"])
+    _check_range(route, value)
 
 
 def _check_topics(flag: str, topics: tuple[str, ...], offsets: Collection[Partition]) -> None:
@@ -197,6 +198,23 @@ def _settle_commits(taken: Taken, route: Route) -> None:
             f"--{name}: {value['commit_interval_s']:g} is not below "
             f"--max_lease_s={value['max_lease_s']:g}; messages would come again before their ack"
         )
+
+
+def _check_range(route: Route, value: Mapping[str, Any]) -> None:
+    """What a backfill is about is said in one way."""
+    begin, end = value["from_at"], value["to_at"]
+    ways = ("night", "offsets", "from_at" if begin else "to_at")
+    said = [f"--{name.removesuffix('_at')}" for name in ways if value[name]]
+    if len(said) > 1:
+        raise UsageError(f"{' and '.join(said)}: say in one way what is backfilled")
+    in_offsets = [name for name in ("from_at", "to_at") if value[name] and value[name].offsets]
+    names = ["offsets"] if value["offsets"] else [n.removesuffix("_at") for n in in_offsets]
+    if names and route.source == "pubsub":
+        raise UsageError(f"--{names[0]}: means nothing from {route}; give a time")
+    if not (begin and end) or in_offsets:
+        return
+    if begin.timestamp_ms >= end.timestamp_ms:
+        raise UsageError("--from: is not before --to; the range would be empty")
 
 
 def _check_folders(runner: Runner, value: Mapping[str, Any]) -> None:

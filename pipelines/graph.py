@@ -128,7 +128,7 @@ def _from_archive(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
         topics=wanted.topics,
         from_ms=wanted.from_ms,
         to_ms=wanted.to_ms,
-        offsets=wanted.offsets,
+        offsets=wanted.named_offsets(),
         state=facts.state,
     )
     return "ReadFromArchive" >> ReadFromArchive(source)

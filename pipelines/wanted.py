@@ -15,6 +15,7 @@ from transforms.kafka.client import Partition
 from transforms.ranges import Ranges
 
 _DIGITS = 12
+_ANY = 2**63
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,15 @@ class Wanted:
     to_offsets: Mapping[Partition, int] | None = None
     offsets: Mapping[Partition, Ranges] = field(default_factory=dict)
     night: str = ""
+
+    def named_offsets(self) -> Mapping[Partition, Ranges]:
+        """The ranges that a file names, each partition's own, where one does."""
+        if self.offsets or not (self.from_offsets or self.to_offsets):
+            return self.offsets
+        begin, end = self.from_offsets, self.to_offsets
+        parts = [p for p in (begin or end or {}) if end is None or p in end]
+        spans = {p: ((begin or {}).get(p, 0), (end or {}).get(p, _ANY) - 1) for p in parts}
+        return {p: Ranges().with_spans([s] if s[0] <= s[1] else []) for p, s in spans.items()}
 
 
 NOTHING = Wanted()

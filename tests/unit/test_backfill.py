@@ -1,0 +1,233 @@
+"""A backfill without servers: which flags go together, what they are about, what that is called."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+import pytest
+
+from pipelines import wanted
+from pipelines.options import ARCHIVE, BACKFILL, KAFKA_TO_PS, parse
+from pipelines.preflight import ranges
+from pipelines.range_values import StopAt
+from pipelines.wanted import Wanted
+from transforms.errors import PreflightError, UsageError
+from transforms.pubsub.window import Window
+from transforms.ranges import Ranges
+from transforms.records import PubsubRecord
+
+SERVERS = "--bootstrap_servers=broker:9092"
+FROM_KAFKA = [SERVERS, "--kafka_topics=a,b"]
+TO_PUBSUB = "--pubsub_topic=projects/p/topics/out"
+FROM_PUBSUB = "--subscription=projects/p/subscriptions/sub"
+GROUP = "--group_id=live"
+
+
+def options(*argv: str, pipeline=BACKFILL):
+    return parse(pipeline, argv, {})
+
+
+def ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp() * 1000)
+
+
+# -- the command line ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "route"),
+    [
+        ([*FROM_KAFKA, TO_PUBSUB, GROUP], "kafka to pubsub"),
+        ([*FROM_KAFKA, "--archive=/archive", GROUP], "kafka to archive"),
+        (["--from_archive=/archive", SERVERS, "--kafka_topic=t"], "archive to kafka"),
+        (["--from_archive=/archive", TO_PUBSUB], "archive to pubsub"),
+        (["--from_archive=/archive", "--kafka_topics=a", TO_PUBSUB], "archive to pubsub"),
+        ([FROM_PUBSUB, SERVERS, "--kafka_topic=t", GROUP], "pubsub to kafka"),
+        (
+            ["--create_subscription_from=projects/p/topics/top", "--archive=/a", "--state=/s.json"],
+            "pubsub to archive",
+        ),
+    ],
+)
+def test_a_route_follows_from_the_flags(argv, route):
+    assert str(options(*argv).route) == route
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([*FROM_KAFKA, TO_PUBSUB], "--group_id: missing"),
+        ([TO_PUBSUB, GROUP], "needs to know what is read"),
+        ([*FROM_KAFKA, GROUP], "needs to know what is written"),
+        ([*FROM_KAFKA, FROM_PUBSUB, TO_PUBSUB, GROUP], "backfill takes one of them"),
+        ([*FROM_KAFKA, TO_PUBSUB, "--archive=/a", GROUP], "backfill takes one of them"),
+        ([*FROM_KAFKA, "--kafka_topic=t", GROUP], "reads and writes kafka"),
+        (["--from_archive=/a", "--archive=/b"], "reads and writes archive"),
+        ([FROM_PUBSUB, "--kafka_topic=t", GROUP], "--bootstrap_servers: missing"),
+        (["--from_archive=/a", TO_PUBSUB, "--partition=source"], "means nothing from archive to"),
+        ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--start=latest"], "belongs to kafka_to_ps, archive"),
+        ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--night=tomorrow"], "is no night"),
+        ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--night=2026-02-30"], "is no night"),
+        ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--from=yesterday"], "RFC 3339"),
+        ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--night=-1", "--to=2026-01-01T00:00:00Z"], "--night"),
+        ([FROM_PUBSUB, TO_PUBSUB, GROUP], "reads and writes pubsub"),
+        (
+            [FROM_PUBSUB, SERVERS, "--kafka_topic=t", GROUP, "--offsets=OFFSETS"],
+            "--offsets: means nothing from pubsub to kafka",
+        ),
+        (
+            [
+                *FROM_KAFKA,
+                TO_PUBSUB,
+                GROUP,
+                "--from=2026-01-02T00:00:00Z",
+                "--to=2026-01-01T00:00:00Z",
+            ],
+            "not before",
+        ),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(argv, says, tmp_path):
+    file = tmp_path / "offsets.json"
+    file.write_text('{"a": {"0": "1-2"}}')
+    with pytest.raises(UsageError, match=says):
+        options(*(flag.replace("OFFSETS", str(file)) for flag in argv))
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--stop=now", "--assignment=group"], "does not join its group"),
+        (["--stop=tomorrow"], "is not one of now"),
+        (["--archive=/a", "--commit_interval_s=5"], "use --file_seconds"),
+        (["--format=json"], "means nothing from kafka to pubsub"),
+        (["--archive=/a", "--schema_registry=http://r"], "use --format=json"),
+    ],
+)
+def test_a_bridge_refuses_what_a_finite_run_or_an_archive_cannot_keep(argv, says):
+    with pytest.raises(UsageError, match=says):
+        options(*FROM_KAFKA, TO_PUBSUB, GROUP, *argv, pipeline=KAFKA_TO_PS)
+
+
+def test_an_archive_is_committed_when_its_files_are_closed_and_a_finite_run_joins_no_group():
+    found = options(*FROM_KAFKA, "--archive=/a", GROUP, "--stop=now", pipeline=ARCHIVE)
+    assert (found.commit_interval_s, found.assignment, found.bounded) == (60.0, "shards", True)
+
+
+# -- what it is about ------------------------------------------------------------------------------
+
+NOW = ms("2026-11-21T10:00:00")
+
+
+def of(*argv: str, now_ms: int = NOW) -> Wanted:
+    return wanted.wanted(options(*FROM_KAFKA, TO_PUBSUB, GROUP, *argv), now_ms)
+
+
+def test_a_night_is_a_time_of_topics_without_a_date_from_one_change_to_the_next():
+    night = of("--night=2026-11-20")
+    assert (night.from_ms, night.to_ms) == (ms("2026-11-20"), ms("2026-11-21"))
+    assert of("--night=yesterday") == night == of("--night=-1")
+    assert (night.topics, night.night) == (("a", "b"), "2026-11-20")
+
+
+def test_the_name_is_of_what_is_moved_and_not_of_how():
+    base = [*FROM_KAFKA, TO_PUBSUB, GROUP, "--night=yesterday"]
+
+    def name(*argv: str, now_ms: int = NOW) -> str:
+        found = options(*argv)
+        return wanted.name(found, wanted.wanted(found, now_ms))
+
+    same = name(*base)
+    assert same == name(*base, "--max_rate=5", "--attributes=none", now_ms=NOW + 3_600_000)
+    assert same == name(*base[:-1], "--night=2026-11-20")
+    others = {
+        name(*base, now_ms=NOW + 86_400_000),
+        name(*base[:-1], "--night=-2"),
+        name(*base[:-1]),
+        name(SERVERS, "--kafka_topics=a", *base[2:]),
+        name(*FROM_KAFKA, "--pubsub_topic=projects/p/topics/other", *base[3:]),
+    }
+    assert len(others) == 5
+    assert same not in others
+
+
+def test_a_night_ahead_is_refused():
+    with pytest.raises(UsageError, match="lies ahead"):
+        of("--night=2026-11-22")
+
+
+# -- which offsets ---------------------------------------------------------------------------------
+
+P, Q = ("a", 0), ("a", 1)
+
+
+class Cluster:
+    """Offsets 10 to 99 of two partitions; offset n has the time 1000 + n in milliseconds."""
+
+    def beginning_offsets(self, partitions):
+        return dict.fromkeys(partitions, 10)
+
+    def end_offsets(self, partitions):
+        return dict.fromkeys(partitions, 100)
+
+    def offsets_for_time(self, partitions, timestamp_ms):
+        return dict.fromkeys(partitions, min(max(timestamp_ms - 1000, 10), 100))
+
+
+def backfill(**fields):
+    found = ranges.of_backfill(Wanted(("a",), **fields), Cluster(), [P, Q], 5000)
+    return {part: str(wanted) for part, wanted in found.items()}
+
+
+def test_a_range_in_time_or_offsets_is_exact_at_both_ends():
+    assert backfill() == {P: "10-99", Q: "10-99"}
+    assert backfill(from_ms=1020, to_ms=1030) == {P: "20-29", Q: "20-29"}
+    assert backfill(from_ms=1020, to_ms=1021) == {P: "20", Q: "20"}
+    assert backfill(from_ms=1020, to_ms=1020) == {}
+    assert backfill(from_ms=1020, to_ms=9000) == {P: "20-99", Q: "20-99"}
+    assert backfill(from_offsets={P: 40}, to_offsets={P: 50, Q: 50}) == {P: "40-49"}
+    assert backfill(offsets={Q: Ranges(((11, 12), (20, 20)))}) == {Q: "11-12,20"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"offsets": {("a", 7): Ranges(((0, 0),))}},
+        {"from_offsets": {("a", 7): 1}},
+        {"offsets": {P: Ranges(((99, 100),))}},
+        {"to_offsets": {P: 101}},
+    ],
+)
+def test_offsets_that_are_not_there_are_refused(fields):
+    with pytest.raises(PreflightError, match="backfill a/"):
+        backfill(**fields)
+
+
+def test_a_stop_is_before_what_it_names():
+    def stop(kind, **value):
+        found = ranges.to_stop(StopAt(kind, **value), Cluster(), [P, Q], 5000)
+        return {part: str(wanted) for part, wanted in found.items()}
+
+    assert stop("now") == {P: "0-99", Q: "0-99"}
+    assert stop("timestamp", timestamp_ms=1050) == {P: "0-49", Q: "0-49"}
+    assert stop("offsets", offsets={Q: 12}) == {Q: "0-11"}
+    with pytest.raises(PreflightError, match="lies ahead"):
+        stop("timestamp", timestamp_ms=5001)
+    with pytest.raises(PreflightError, match="stop a/0: offset 101 is not there"):
+        stop("offsets", offsets={P: 101})
+
+
+def test_a_window_is_exact_to_the_millisecond_at_both_ends():
+    window = Window(1000, 2000, 5)
+    inside = [at for at in (999, 1000, 1999, 2000) if PubsubRecord(publish_time_ms=at) in window]
+    assert inside == [1000, 1999]
+    assert window.is_before(PubsubRecord(publish_time_ms=999))
+    assert window.is_after(PubsubRecord(publish_time_ms=2000))
+
+
+def test_the_audits_missing_ranges_are_accepted_as_they_are(tmp_path):
+    file = tmp_path / "missing.json"
+    file.write_text(json.dumps({"a": {"0": "3-5,9"}, "b": {"1": "7"}}))
+    found = of(f"--offsets={file}").offsets
+    assert {part: str(of) for part, of in found.items()} == {P: "3-5,9", ("b", 1): "7"}

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 
-from pipelines import backfill_show, backfill_state, preflight, runtime
+from pipelines import backfill_show, backfill_state, output, preflight, runtime
 from pipelines.checks import quiet_clients
 from pipelines.commands import run_command
 from pipelines.options import BACKFILL, Options, parse
 from pipelines.preflight import Facts
 from pipelines.preflight.common import CALL_S
+from transforms import registry
 from transforms.pubsub import client as pubsub
 
 _log = logging.getLogger(__name__)
@@ -37,10 +38,8 @@ def run(options: Options) -> int:
             return 0
         facts = preflight.act(options, facts)
     if _is_done(options, facts):
-        _log.info(
-            "%s is done already: there is nothing to do; --force repeats it",
-            backfill_show.title(options, facts),
-        )
+        _log.info("%s is done already; --force repeats it", backfill_show.title(options, facts))
+        output.summary(registry.get(runtime.bridge_config(options)), options, 0.0)
         return 0
     _log.info("%s", backfill_show.title(options, facts))
     return runtime.run(options, facts, partial(_finish, options, facts))

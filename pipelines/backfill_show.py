@@ -11,6 +11,8 @@ from rich.text import Text
 from pipelines.options import Options
 from pipelines.preflight import Facts
 
+_ANY_WIDTH = 1_000
+
 
 def title(options: Options, facts: Facts) -> str:
     """What is moved, from where and to where, in a few words."""
@@ -35,6 +37,8 @@ def title(options: Options, facts: Facts) -> str:
 def plan(options: Options, facts: Facts) -> None:
     """Prints what would be moved."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_ANY_WIDTH)
     console.print(Text(title(options, facts), "bold"), soft_wrap=True)
     if options.route.source == "kafka":
         _offsets(console, facts)

@@ -114,7 +114,7 @@ def require_ends(pipeline: Pipeline, route: Route, value: Mapping[str, Any]) -> 
         )
 
 
-def check(taken: Taken, route: Route) -> None:
+def check(pipeline: Pipeline, taken: Taken, route: Route) -> None:
     """Refuses combinations that cannot be kept; settles what follows from others.
 
     Args:
@@ -154,6 +154,8 @@ def check(taken: Taken, route: Route) -> None:
             "--returns: drop needs a marker, and --attributes=none carries none; use "
             "--attributes=metadata or lossless"
         )
+    if value["idle_seconds"] is not None and value["stop"] is not None:
+        raise UsageError("--idle_seconds: with --stop the end is known; leave it out")
     _check_dead_letter(runner, value)
     _check_folders(runner, value)
     topics = value["kafka_topics"]
@@ -161,7 +163,7 @@ def check(taken: Taken, route: Route) -> None:
         offsets = value[name].offsets if value[name] is not None else None
         _check_topics(f"--{name.removesuffix('_at')}", topics, offsets or {})
     _check_topics("--offsets", topics, value["offsets"])
-    _check_range(route, value)
+    _check_range(pipeline, route, value)
 
 
 def _check_topics(flag: str, topics: tuple[str, ...], offsets: Collection[Partition]) -> None:
@@ -200,9 +202,11 @@ def _settle_commits(taken: Taken, route: Route) -> None:
         )
 
 
-def _check_range(route: Route, value: Mapping[str, Any]) -> None:
+def _check_range(pipeline: Pipeline, route: Route, value: Mapping[str, Any]) -> None:
     """What a backfill is about is said in one way."""
     begin, end = value["from_at"], value["to_at"]
+    if pipeline == BACKFILL and value["idle_seconds"] is not None and route.source != "pubsub":
+        raise UsageError(f"--idle_seconds: from {route} the end is known; leave it out")
     ways = ("night", "offsets", "from_at" if begin else "to_at")
     said = [f"--{name.removesuffix('_at')}" for name in ways if value[name]]
     if len(said) > 1:

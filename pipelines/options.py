@@ -129,7 +129,7 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
         demo = flag_rules.is_demo(pipeline, taken.runner, value, given, environ)
     else:
         flag_rules.require_ends(pipeline, route, value)
-    flag_rules.check(taken, route)
+    flag_rules.check(pipeline, taken, route)
     flag_rules.refuse_literal_secrets(taken.runner, kafka.properties)
     emulator = flag_rules.emulator(taken.runner, environ)
     flag_rules.check_pubsub(value, emulator, demo)

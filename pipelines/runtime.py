@@ -108,7 +108,10 @@ def bridge_config(options: Options) -> BridgeConfig:
     return BridgeConfig(
         bridge_id=uuid.uuid4().hex,
         bounds=Bounds(
-            options.max_messages, options.max_seconds, options.idle_seconds, options.max_rate
+            options.max_messages,
+            options.max_seconds,
+            None if options.bounded else options.idle_seconds,
+            options.max_rate,
         ),
         commit_interval_s=options.commit_interval_s,
         linger_ms=options.linger_ms,

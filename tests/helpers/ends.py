@@ -108,6 +108,11 @@ class Kafka:
     def size(self, topic: str) -> int:
         return sum(self.admin.end_offsets(self.admin.partitions([topic])).values())
 
+    def groups(self) -> list[str]:
+        """All groups that the cluster knows."""
+        with closing(self._raw_admin()) as admin:
+            return [group["group_id"] for group in admin.list_groups()]
+
     def committed(self, group_id: str) -> int:
         return sum(self.admin.committed(group_id).values())
 

@@ -50,9 +50,11 @@ PURE = {
             "transforms.lossless",
         ),
     ),
-    "pipelines/resource_names.py": (),
+    "transforms/nights.py": (),
+    "pipelines/resource_names.py": ("transforms.nights",),
     "pipelines/flag_values.py": (
         "pipelines.resource_names",
+        "transforms.nights",
         "transforms.limits",
         "transforms.secrets",
         "transforms.dead_letters.places",

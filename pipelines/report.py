@@ -23,13 +23,14 @@ FIELDS = (
     "commit_failures",
     "retries",
     "offsets_lost",
+    "left_unread",
 )
 """The counters in a report; their meaning is in `transforms.metrics.COUNTERS`."""
 
 
 def content(bridge: Bridge, seconds: float) -> dict[str, Any]:
-    """The report: counters, seconds, of them degraded, first and last offset of each partition, an
-    error."""
+    """The report: counters, seconds, of them degraded, what was read of each Kafka topic, first and
+    last offset of each partition, an error."""
     totals = bridge.counts.totals()
     offsets: dict[str, dict[str, dict[str, int]]] = {}
     for name, found in (("first", bridge.first_offsets), ("last", bridge.last_offsets)):
@@ -38,6 +39,7 @@ def content(bridge: Bridge, seconds: float) -> dict[str, Any]:
     report: dict[str, Any] = {field: totals[field] for field in FIELDS}
     report["seconds"] = round(seconds, 3)
     report["degraded_seconds"] = round(bridge.health.degraded_s, 3)
+    report["topics"] = bridge.counts.of_topics()
     report["offsets"] = offsets
     if bridge.failure is not None:
         report["error"] = " ".join(str(bridge.failure).split())

@@ -26,6 +26,7 @@ COUNTERS = {
     "commit_failures": "commits or acks that failed: what they covered comes again",
     "retries": "attempts to reach a service that failed and were repeated",
     "offsets_lost": "Kafka offsets that were gone before they could be read",
+    "left_unread": "Kafka records of nights that were too long ago before they were read",
     "bytes": "payload bytes confirmed by the destination",
 }
 """Counter name to meaning."""
@@ -41,6 +42,7 @@ class Counts:
         self._lock = threading.Lock()
         self._totals: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
         self._unpublished: Counter[str] = Counter()
+        self._of_topics: dict[str, Counter[str]] = {}
         self._samples: list[int] = []
 
     def add(self, name: str, n: int = 1) -> None:
@@ -50,6 +52,16 @@ class Counts:
         with self._lock:
             self._totals[name] += n
             self._unpublished[name] += n
+
+    def add_of_topic(self, topic: str, name: str, n: int) -> None:
+        """Adds to what is counted of one Kafka topic; the total is counted apart."""
+        with self._lock:
+            self._of_topics.setdefault(topic, Counter())[name] += n
+
+    def of_topics(self) -> dict[str, dict[str, int]]:
+        """What is counted of each topic, in the order of their names."""
+        with self._lock:
+            return {topic: dict(found) for topic, found in sorted(self._of_topics.items())}
 
     def sample_read_delay(self, milliseconds: int) -> None:
         """Adds one sample to `READ_DELAY_MS`."""

@@ -569,6 +569,25 @@ def test_a_pattern_finds_new_topics_and_new_partitions(clients, members, unique)
     until(lambda: member.owned == expected, "the new partition")
 
 
+def test_another_pattern_takes_the_place_of_the_first(clients, unique):
+    nights = [clients.topic(f"{unique}_2024022{i}") for i in (7, 8, 9)]
+    consumer = clients.consumer(unique)
+    listener = Listener(consumer)
+
+    def owned() -> set[str]:
+        consumer.poll(0.1, 100)
+        return {name for name, _ in listener.owned}
+
+    for names in (nights[:2], nights[1:], [f"{unique}_20240301"], nights[2:]):
+        consumer.subscribe([f"^(?:{'|'.join(names)})$"], listener)
+        until(lambda names=names: owned() == set(names) & set(nights), f"{names}")
+    clients.topic(f"{unique}_20240302")
+    consumer.subscribe([f"^(?:{unique}_20240301|{unique}_20240302)$"], listener)
+    until(lambda: owned() == {f"{unique}_20240302"}, "the one that exists")
+    clients.topic(f"{unique}_20240301")
+    until(lambda: owned() == {f"{unique}_20240301", f"{unique}_20240302"}, "the late one")
+
+
 def test_a_topic_that_is_made_later_is_found(clients, members, unique):
     member = members(clients.consumer(unique), [unique])
     clients.topic(unique)

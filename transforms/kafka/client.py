@@ -140,7 +140,8 @@ class Consumer(OffsetStore, Protocol):
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
         """Joins the group for a list of topics, or for one `^regex`; assignor: roundrobin (eager).
 
-        A regex matches from the beginning of the name, as `re.match`, with either client.
+        A regex matches from the beginning of the name, as `re.match`, with either client. May be
+        called again, with another list or another regex, which is then the subscription.
         """
 
     def assign(self, positions: Offsets) -> None:

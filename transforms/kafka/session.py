@@ -32,8 +32,10 @@ from transforms.kafka.client import (
 )
 from transforms.kafka.client_errors import part_names, topic_deleted
 from transforms.kafka.clients import open_admin, open_consumer
+from transforms.kafka.closing import TopicWatch
 from transforms.kafka.commits import Claim, Commits, KafkaBundle
 from transforms.kafka.frontier import Frontier
+from transforms.kafka.night_end import NightEnd
 from transforms.kafka.remaining import Remaining
 from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.ranges import Ranges
@@ -130,8 +132,21 @@ class KafkaSession:
             config.bridge.commit_interval_s,
             clock,
         )
-        if config.assignment == "group":
-            self._consumer.subscribe(config.topics, self)
+        self._selection = config.selection()
+        self._selected: Sequence[str] = ()
+        pace = (self._metadata_interval_s, clock)
+        self._watch = TopicWatch(self._selection, self._consumer, bridge.counts, *pace)
+        self._night_end = NightEnd(self._selection, self._consumer, *pace)
+        self._follow_selection()
+
+    def _follow_selection(self) -> None:
+        """Takes up what is selected by now, if that has changed: another night has begun."""
+        if (topics := self._selection.now()) != self._selected:
+            self._selected = topics
+            self._next_refresh = 0.0
+            self._watch.soon()
+            if self._config.assignment == "group":
+                self._consumer.subscribe(topics, self)
 
     # Reading, called by the source's DoFn -----------------------------------------------------
 
@@ -172,7 +187,7 @@ class KafkaSession:
                 batch = self._unread(self._take(reserved))
                 taken = len(batch.records)
                 self._unclaimed = taken > 0
-                if taken or not self._epochs:
+                if taken or not self._epochs or self._watch.awaits:
                     control.busy()
                 elif SOURCE not in self._bridge.health.in_trouble:
                     control.idled(self._clock() - began)
@@ -184,6 +199,8 @@ class KafkaSession:
         """What the consumer has; nothing while the brokers do not answer, or after a gap."""
         try:
             self._commit()
+            self._follow_selection()
+            self._watch.look(self._epochs)
             if self._epochs and self._topics.due():
                 self._look_for_changed_topics()
             if self._config.assignment == "shards":
@@ -202,6 +219,7 @@ class KafkaSession:
                 self._heard()
             else:
                 self._ask_after_silence()
+                self._stop_at_night_end()
         except UnavailableError as error:
             self._bridge.health.failed(SOURCE, error)
             time.sleep(POLL_SLICE_S)
@@ -244,10 +262,16 @@ class KafkaSession:
         self._heard()
 
     def _look_for_topics(self) -> None:
-        names = set(self._config.topics)
-        found = {topic for topic, _ in self._consumer.partitions(self._config.topics)}
-        if not self._config.topics[0].startswith("^") and names - found:
+        names = set(self._selection.required)
+        found = {topic for topic, _ in self._consumer.partitions(self._selected)}
+        if names - found:
             raise UnavailableError(f"read {min(names - found)}: there is no such topic any more")
+
+    def _stop_at_night_end(self) -> None:
+        topics = self._night_end.read_to_end(self._epochs, self._lags)
+        if topics is not None:
+            self._watch.close_read(topics)
+            self._bridge.control.stop(self._night_end.stop_reason)
 
     def claim(self, bundle: KafkaBundle, batch: KafkaBatch) -> None:
         if bundle.first_claim_at is None:
@@ -261,6 +285,7 @@ class KafkaSession:
             claim.next_offset = span.next_offset
             claim.records += span.records
             again += span.again
+            self._watch.claimed(partition, span.first, span.next_offset, span.records)
             self._seen[partition] = max(span.next_offset, self._seen.get(partition, 0))
             self._bridge.first_offsets.setdefault(partition, span.first)
             self._bridge.last_offsets[partition] = self._seen[partition] - 1
@@ -352,7 +377,10 @@ class KafkaSession:
         read what is unread."""
         at, lags = dict(self._next), self._lags
         self._disown(partitions)
-        unread = [part for part in partitions if lags.get(part) != 0]
+        self._watch.parted({part: lags.get(part) for part in partitions})
+        unread = [
+            part for part in partitions if lags.get(part) != 0 and self._selection.holds(part[0])
+        ]
         if not unread:
             return
         try:
@@ -372,14 +400,15 @@ class KafkaSession:
 
     def _go_to(self, frontier: Frontier) -> None:
         """Without group protocol: stands where the runner's checkpoint says."""
-        if frontier.positions.keys() - self._epochs.keys():
+        positions = frontier.positions
+        if any(self._selection.holds(topic) for topic, _ in positions.keys() - self._epochs.keys()):
             self._next_refresh = 0.0
         self._refresh_when_due(frontier)
         ids, known = frontier.topic_ids, self._topics.known
         self._seek(
             {
                 part: to
-                for part, to in frontier.positions.items()
+                for part, to in positions.items()
                 if self._next.get(part) != to
                 and not topic_ids.differ(ids.get(part[0], ""), known.get(part[0], ""))
             }
@@ -393,10 +422,11 @@ class KafkaSession:
         mine = self._mine()
         gone = [p for p in self._epochs if p not in mine]
         new = [p for p in mine if p not in self._epochs]
+        if gone:
+            self.on_revoked(gone)
         if new:
             self._own(new, frontier)
         if new or gone:
-            self._disown(gone)
             self._consumer.assign(dict(self._next))
             _log.info("assigned %s", part_names(mine))
         self._next_refresh = self._clock() + self._metadata_interval_s
@@ -405,7 +435,7 @@ class KafkaSession:
         """The partitions of this shard: of a finite run those that it is about, else all."""
         if self._remaining is not None:
             return [*self._remaining.partitions, *self._done]
-        return [p for p in self._consumer.partitions(self._config.topics) if self._shard.owns(p)]
+        return [p for p in self._consumer.partitions(self._selected) if self._shard.owns(p)]
 
     # Gaps ---------------------------------------------------------------------------------------
 

@@ -80,7 +80,9 @@ class LibrdkafkaConsumer(AskingConsumer):
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
         self._listener = listener
         if topics[0].startswith("^"):
-            self._watch = PatternWatch(topics[0], self._metadata_interval_s, self._known_topics)
+            if self._watch is None:
+                self._watch = PatternWatch(self._metadata_interval_s, self._known_topics)
+            self._watch.use(topics[0])
         else:
             self._subscribe(list(topics))
 

@@ -21,23 +21,24 @@ _RETRY_S = 1.0
 
 
 class PatternWatch:
-    """Looks for new topics that a pattern matches.
+    """Looks for new topics that a pattern matches, which may become another one.
 
     librdkafka's own patterns are POSIX ones, which know no `\\d`; the other client's are not.
     """
 
     def __init__(
-        self,
-        pattern: str,
-        interval_s: float,
-        list_topics: Callable[[float], Mapping[str, Any]],
+        self, interval_s: float, list_topics: Callable[[float], Mapping[str, Any]]
     ) -> None:
         """Args: `list_topics` takes its time-out, and raises SourceError."""
-        self._pattern = pattern
+        self._pattern = ""
         self._interval_s = interval_s
         self._list_topics = list_topics
         self._topics: list[str] = []
         self._next_s = 0.0
+
+    def use(self, pattern: str) -> None:
+        """From the next look on, which is due, this is the pattern."""
+        self._pattern, self._next_s = pattern, 0.0
 
     def changed(self) -> list[str] | None:
         """The topics that match, where they are others than before; asks once per interval."""

@@ -18,11 +18,13 @@ from pipelines.flags import (
     Pipeline,
     Runner,
 )
+from pipelines.range_values import StopAt
 from pipelines.routes import Route
 from transforms.dead_letters.places import Place
 from transforms.errors import UsageError
 from transforms.kafka import config
 from transforms.kafka.client import Partition
+from transforms.kafka.selection import Selection
 
 _ENDS = {
     PS_TO_KAFKA: ("subscription", "bootstrap_servers", "kafka_topic"),
@@ -154,10 +156,11 @@ def check(pipeline: Pipeline, taken: Taken, route: Route) -> None:
             "--returns: drop needs a marker, and --attributes=none carries none; use "
             "--attributes=metadata or lossless"
         )
-    if value["idle_seconds"] is not None and value["stop"] is not None:
+    if value["idle_seconds"] is not None and is_finite(value["stop"]):
         raise UsageError("--idle_seconds: with --stop the end is known; leave it out")
     _check_dead_letter(runner, value)
     _check_folders(runner, value)
+    _check_nights(runner, value, given)
     topics = value["kafka_topics"]
     for name in ("start", "stop", "from_at", "to_at"):
         offsets = value[name].offsets if value[name] is not None else None
@@ -172,10 +175,15 @@ def _check_topics(flag: str, topics: tuple[str, ...], offsets: Collection[Partit
             raise UsageError(f"{flag}: topic {topic!r} of the file is not in --kafka_topics")
 
 
+def is_finite(stop: StopAt | None) -> bool:
+    """Whether a run with this `--stop` has an end that is known at the start."""
+    return stop is not None and stop.kind != "night_end"
+
+
 def _settle_assignment(taken: Taken) -> None:
     """A finite run has partitions of its own: it never joins a group."""
     value, stop = taken.values, taken.values["stop"]
-    if stop is None:
+    if not is_finite(stop):
         return
     if "assignment" in taken.given and value["assignment"] == "group":
         raise UsageError(
@@ -230,6 +238,23 @@ def _check_folders(runner: Runner, value: Mapping[str, Any]) -> None:
             )
     if value["schema_registry"] and value["format"] != "json":
         raise UsageError("--schema_registry: means nothing with --format=avro; use --format=json")
+
+
+def _check_nights(runner: Runner, value: Mapping[str, Any], given: Collection[str]) -> None:
+    stops_at_night_end = value["stop"] is not None and not is_finite(value["stop"])
+    if stops_at_night_end and runner not in ONE_MACHINE_RUNNERS:
+        raise UsageError("--stop=night_end: means nothing on this runner; use DirectRunner")
+    if stops_at_night_end and value["shards"] > 1:
+        raise UsageError(
+            f"--stop=night_end: cannot be kept with --shards={value['shards']}; use --shards=1"
+        )
+    if Selection(value["kafka_topics"]).templates or value["night"]:
+        return
+    names = [name for name in ("change_hour", "days_back") if name in given]
+    for name in [*names, *(["stop=night_end"] if stops_at_night_end else [])]:
+        raise UsageError(
+            f"--{name}: means nothing without a date in --kafka_topics, such as ztf_%Y%m%d"
+        )
 
 
 def _check_dead_letter(runner: Runner, value: Mapping[str, Any]) -> None:

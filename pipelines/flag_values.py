@@ -94,6 +94,17 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def whole_number_in(at_least: int, at_most: int) -> Parser[int]:
+    """A whole number between two, which are possible, too."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not at_least <= int(text) <= at_most:
+            raise ValueError(f"{text!r} is not a whole number from {at_least} to {at_most}")
+        return int(text)
+
+    return parse
+
+
 def number(at_least: float | None = None, at_most: float = math.inf) -> Parser[float]:
     """A finite decimal number: above zero, or at least `at_least`; at most `at_most`."""
 

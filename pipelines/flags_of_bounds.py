@@ -84,12 +84,14 @@ class BoundFlags:
         None,
         "Stop each partition before this: what is there at the start, the first record of that "
         "time or later, or that offset; partitions that a file does not name are not read. Such a "
-        "run is finite, and does not join its group.",
+        "run is finite, and does not join its group. night_end: go on until the night in which the "
+        "run began is over, and what --kafka_topics name after it and the nights before is read "
+        "to its end.",
         group=END,
         where=LIVE_KAFKA,
         side="reads kafka",
         parse=ranges.stop_at,
-        metavar="now|timestamp=RFC3339|offsets=FILE",
+        metavar="now|timestamp=RFC3339|offsets=FILE|night_end",
     )
     max_messages: int | None = flag(
         None,
@@ -109,7 +111,8 @@ class BoundFlags:
     )
     idle_seconds: float | None = flag(
         None,
-        "Stop after so many seconds without a message; counted while partitions are assigned.",
+        "Stop after so many seconds without a message; counted while partitions are assigned, and "
+        "no topic of tonight is awaited.",
         group=END,
         where=ONE_MACHINE,
         parse=values.number(),
@@ -125,14 +128,6 @@ class BoundFlags:
         where=where(BACKFILL),
         parse=ranges.night,
         metavar="YYYY-MM-DD|yesterday|-N",
-    )
-    change_hour: int = flag(
-        0,
-        "Placeholder.",
-        group=WHAT,
-        where=where(BACKFILL),
-        parse=int,
-        metavar="H",
     )
     from_at: RangeEnd | None = flag(
         None,

@@ -14,6 +14,7 @@ from pipelines import resource_names
 from pipelines.flag_values import KeySource, TopicLayout
 from pipelines.flags import (
     BACKFILL,
+    LIVE_KAFKA,
     MAPS,
     READS_KAFKA,
     READS_PUBSUB,
@@ -64,13 +65,33 @@ class EndFlags:
     )
     kafka_topics: tuple[str, ...] = flag(
         (),
-        "Kafka topics to read: names with commas between them, or one ^regex; new topics that "
-        "match it are picked up while running.",
+        "Kafka topics to read: names with commas between them; a name with a date in it, such as "
+        "ztf_%Y%m%d, is the topic of each night (docs/nights.md); or one ^regex. New topics are "
+        "picked up while running.",
         group=ENDS,
         where=READS_KAFKA,
         parse=resource_names.kafka_topics,
         metavar="T1,T2|^REGEX",
         template="KAFKA_READ_TOPIC",
+    )
+    change_hour: int = flag(
+        0,
+        "Hour of UTC at which one night becomes the next. Up to 12, a night begins on its date at "
+        "that hour; after 12, on the day before.",
+        default_text="0",
+        group=ENDS,
+        where=READS_KAFKA,
+        parse=values.whole_number_in(0, 23),
+        metavar="H",
+    )
+    days_back: int = flag(
+        2,
+        "So many nights before tonight are read beside it.",
+        group=ENDS,
+        where=LIVE_KAFKA,
+        side="reads kafka",
+        parse=values.whole_number_in(0, 366),
+        metavar="N",
     )
     group_id: str = flag(
         "",

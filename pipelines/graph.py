@@ -86,6 +86,9 @@ def _from_kafka(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
         assignment=options.assignment if facts.ranges is None else "shards",
         shards=options.shards,
         on_offset_gap=options.on_offset_gap,
+        change_hour=options.change_hour,
+        days_back=options.days_back,
+        stops_at_night_end=options.stop is not None and not options.bounded,
         ranges=facts.ranges,
         state=options.state,
     )

@@ -28,6 +28,7 @@ from pipelines.flags_of_running import RunningFlags
 from pipelines.routes import Route
 from transforms.kafka.client import ClientName, KafkaConfig
 from transforms.kafka.property_table import Role
+from transforms.kafka.selection import Selection
 from transforms.pubsub.service import Service
 
 __all__ = [
@@ -76,6 +77,11 @@ class Options(RunningFlags, BoundFlags, EndFlags):
         return self.returns == "drop" and self.attributes != "none"
 
     @property
+    def selection(self) -> Selection:
+        """Which Kafka topics are read, by the clock."""
+        return Selection(self.kafka_topics, self.change_hour, self.days_back)
+
+    @property
     def kafka(self) -> KafkaConfig:
         """How to reach the cluster."""
         role = _role(self.route)
@@ -89,7 +95,7 @@ class Options(RunningFlags, BoundFlags, EndFlags):
     @property
     def bounded(self) -> bool:
         """Whether the source has an end that is known at the start."""
-        return self.pipeline == BACKFILL or self.stop is not None
+        return self.pipeline == BACKFILL or flag_rules.is_finite(self.stop)
 
     @property
     def pubsub(self) -> Service:

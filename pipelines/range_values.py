@@ -22,14 +22,14 @@ _MOST_OFFSETS = 2**63
 
 @dataclass(frozen=True)
 class StopAt:
-    """Where each partition ends.
+    """Where each partition ends; or, for `night_end`, when the run has done what it is for.
 
     Attributes:
       timestamp_ms: milliseconds since the epoch, for `timestamp`.
       offsets: the offset after the last one by (topic, partition), for `offsets`.
     """
 
-    kind: Literal["now", "timestamp", "offsets"]
+    kind: Literal["now", "timestamp", "offsets", "night_end"]
     timestamp_ms: int | None = None
     offsets: Mapping[Partition, int] | None = None
 
@@ -43,15 +43,15 @@ class RangeEnd:
 
 
 def stop_at(text: str) -> StopAt:
-    """`now`, `timestamp=RFC3339` or `offsets=FILE`."""
+    """`now`, `timestamp=RFC3339`, `offsets=FILE` or `night_end`."""
     kind, _, rest = text.partition("=")
-    if text == "now":
-        return StopAt("now")
+    if text in ("now", "night_end"):
+        return StopAt(text)  # type: ignore[arg-type]
     if kind == "timestamp":
         return StopAt("timestamp", timestamp_ms=values.timestamp_ms(rest))
     if kind == "offsets":
         return StopAt("offsets", offsets=values.offsets_file(rest))
-    raise ValueError(f"{text!r} is not one of now, timestamp=RFC3339, offsets=FILE")
+    raise ValueError(f"{text!r} is not one of now, timestamp=RFC3339, offsets=FILE, night_end")
 
 
 def range_end(text: str) -> RangeEnd:

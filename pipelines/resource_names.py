@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
+
+from transforms import nights
 
 # -- Kafka --------------------------------------------------------------------------------------
 
@@ -35,7 +38,8 @@ def kafka_topic(text: str) -> str:
 
 
 def kafka_topics(text: str) -> tuple[str, ...]:
-    """Topic names with commas between them, or one `^regex`, which may hold commas itself."""
+    """Topic names with commas between them, of which some may have a date for that of each night;
+    or one `^regex`, which may hold commas itself."""
     if text.startswith("^"):
         try:
             re.compile(text)
@@ -46,17 +50,24 @@ def kafka_topics(text: str) -> tuple[str, ...]:
     if any(name.strip().startswith("^") for name in names):
         raise ValueError(f"{text!r} mixes names with a ^regex; a ^regex stands alone")
     for name in names:
-        kafka_topic(name)
+        kafka_topic(_of_some_night(name) if nights.is_template(name) else name)
     if len(set(names)) < len(names):
         raise ValueError(f"{text!r} names a topic twice")
     return tuple(names)
 
 
+def _of_some_night(template: str) -> str:
+    nights.check_template(template)
+    [name] = nights.names([template], date(2000, 1, 1))
+    return name
+
+
 def matches(topics: tuple[str, ...], topic: str) -> bool:
-    """Whether a topic belongs to a selection: a list of names, or one `^regex`."""
+    """Whether a topic belongs to a selection, at some time: a list of names, or one `^regex`."""
     if topics and topics[0].startswith("^"):
         return re.match(topics[0], topic) is not None
-    return topic in topics
+    templates = [name for name in topics if nights.is_template(name)]
+    return topic in topics or nights.date_of(templates, topic) is not None
 
 
 # -- Pub/Sub ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines import resource_names
 from transforms.errors import UsageError
+from transforms.kafka.selection import Selection
 
 
 def check(value: Mapping[str, Any]) -> None:
@@ -32,6 +33,10 @@ def check(value: Mapping[str, Any]) -> None:
 
 
 def _check_from_kafka(value: Mapping[str, Any]) -> None:
+    for template in Selection(value["kafka_topics"]).templates:
+        raise UsageError(
+            f"--kafka_topics: {template!r} is of any night; name the topics of those to audit"
+        )
     if value["subscription"]:
         raise UsageError("--subscription: the source is --kafka_topics already; leave one out")
     if value["kafka_topic"] and (value["pubsub_topic"] or value["archive"]):

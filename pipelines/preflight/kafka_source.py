@@ -28,7 +28,7 @@ def look(options: Options, known: Look) -> Found:
 
 def note(options: Options, facts: Facts, say: Say) -> None:
     """Says what looks odd."""
-    if not facts.partitions:
+    if not facts.partitions and options.selection.is_pattern:
         say(f"read {','.join(facts.topics)}: no topic matches yet; waiting for one")
 
 
@@ -48,12 +48,14 @@ def act(options: Options, facts: Facts, say: Say, now_ms: int) -> Facts:
 
 def _look(options: Options, known: Look) -> Found:
     backfills = options.pipeline == BACKFILL
-    topics = known.wanted.topics if backfills else options.kafka_topics
+    selection = options.selection
+    topics = known.wanted.topics if backfills else selection.now()
+    required = topics if backfills else selection.required
     group_id = f"{options.group_id}-backfill-{known.name}" if backfills else options.group_id
     with closing(common.open_kafka(options.kafka)) as admin:
         found = admin.topics(topics)
-        if not topics[0].startswith("^"):
-            _refuse_missing(options, sorted(set(topics) - set(found)))
+        if not topics[0].startswith("^") or not backfills:
+            _refuse_missing(options, sorted(set(required) - set(found)))
         for info in found.values():
             common.require("READ", info)
         if not options.state:
@@ -62,7 +64,7 @@ def _look(options: Options, known: Look) -> Found:
             _refuse_others(group_id, admin)
         facts: Found = {
             "cluster_id": admin.cluster_id(),
-            "topics": topics,
+            "topics": topics if backfills else options.kafka_topics,
             "group_id": group_id,
             "largest": max(found.values(), key=attrgetter("max_message_bytes"), default=None),
         }
@@ -82,7 +84,7 @@ def _look(options: Options, known: Look) -> Found:
             "partitions": tuple(partitions),
             "start": _start(options, admin, begin, partitions),
         }
-        if options.stop is not None:
+        if options.bounded and options.stop is not None:
             _refuse_members(group_id, admin)
             facts |= {
                 "ranges": ranges.to_stop(options.stop, admin, partitions, known.now_ms),

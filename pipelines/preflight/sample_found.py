@@ -56,7 +56,7 @@ def _with_scheme(kind: str, name: str) -> str:
 def _kafka_source(options: Options, facts: Facts) -> dict[str, Any]:
     partitions = facts.partitions
     with closing(common.open_kafka(options.kafka)) as admin:
-        topics = admin.topics(options.kafka_topics)
+        topics = admin.topics(options.selection.now())
         committed = admin.committed(options.group_id)
         members = admin.group_members(options.group_id)
         first, ends = admin.beginning_offsets(partitions), admin.end_offsets(partitions)

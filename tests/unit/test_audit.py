@@ -74,6 +74,7 @@ def test_two_sides_make_an_audit(ends):
         ([*FROM_KAFKA, f"--subscription={SUBSCRIPTION}"], "--subscription: the source is"),
         ([*FROM_KAFKA, "--kafka_topic=c"], "--kafka_topic: the destination is"),
         ([SERVERS, "--kafka_topics=^a", "--kafka_topic=ab"], "--kafka_topic: ab is in"),
+        ([SERVERS, "--kafka_topics=a_%Y%m%d"], "--kafka_topics: 'a_%Y%m%d' is of any"),
         ([*TO_KAFKA, f"--pubsub_topic={TOPIC}"], "--pubsub_topic: the source is"),
         (FROM_KAFKA[1:], "--bootstrap_servers: missing"),
         ([*FROM_KAFKA, "--attributes=none"], "--attributes: with none, messages carry nothing"),

@@ -57,6 +57,7 @@ PS, KP = PS_TO_KAFKA, KAFKA_TO_PS
     [
         (KP, "--kafka_topics=^ztf_[0-9]{8,8}_programid1", "kafka_topics", None),
         (KP, "--kafka_topics=a,b.c-d_e", "kafka_topics", ("a", "b.c-d_e")),
+        (KP, "--kafka_topics=a_%Y%m%d,b", "kafka_topics", ("a_%Y%m%d", "b")),
         (KP, "--bootstrap_servers=a:1,[::1]:65535", "bootstrap_servers", "a:1,[::1]:65535"),
         (KP, "--start=latest", "start", StartAt("latest")),
         (KP, "--start=timestamp=1970-01-01T00:00:01Z", "start", StartAt("timestamp", 1000)),
@@ -152,6 +153,12 @@ def test_a_value_becomes(pipeline: Pipeline, argument: str, field: str, value: A
         (KP, "--kafka_topics=a,^b", "stands alone"),
         (KP, "--kafka_topics=a,a", "twice"),
         (KP, "--kafka_topics=a,", "not a Kafka topic name"),
+        (KP, "--kafka_topics=a,b_%Y%m", "'b_%Y%m' names several nights alike"),
+        (KP, "--kafka_topics=a_%Y%m%d_%H", "'%H' is no part of a night's date"),
+        (KP, "--kafka_topics=a/%Y%m%d", "not a Kafka topic name"),
+        (KP, "--change_hour=24", "from 0 to 23"),
+        (KP, "--days_back=-1", "from 0 to 366"),
+        (KP, "--stop=dawn", "offsets=FILE, night_end"),
         (KP, "--group_id=", "empty"),
         (KP, "--start=offsets=/no/such/file", "/no/such/file"),
         (KP, "--start=first", "earliest, latest, timestamp=RFC3339, offsets=FILE"),
@@ -237,6 +244,27 @@ def test_a_place_for_dead_letters_and_loop_safety_must_be_possible(
 ) -> None:
     given = vars(options(pipeline))
     assert says in error(pipeline, *(argument.format(**given) for argument in arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--change_hour=22"], "--change_hour: means nothing without a date in --kafka_topics"),
+        (["--days_back=3"], "--days_back: means nothing without a date in --kafka_topics"),
+        (["--stop=night_end"], "--stop=night_end: means nothing without a date in --kafka_topics"),
+        (["--kafka_topics=^a_%Y%m%d", "--days_back=3"], "--days_back: means nothing without"),
+        (
+            ["--kafka_topics=a_%Y%m%d", "--stop=night_end", "--shards=2", "--runner=PrismRunner"],
+            "use --shards=1",
+        ),
+        (
+            ["--kafka_topics=a_%Y%m%d", "--dead_letter=kafka://a_20240229"],
+            "a topic of their own",
+        ),
+    ],
+)
+def test_flags_about_nights_need_topics_of_nights(arguments: list[str], says: str) -> None:
+    assert says in error(KP, *arguments)
 
 
 def test_without_attributes_nothing_is_marked() -> None:

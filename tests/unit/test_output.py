@@ -359,6 +359,8 @@ def test_a_report_has_exactly_these_fields(tmp_path, logging_to) -> None:
     bridge = bridge_with(read=9, delivered=8, bytes=100)
     bridge.first_offsets.update({("b", 0): 5, ("a", 10): 1, ("a", 2): 0})
     bridge.last_offsets.update({("a", 10): 9, ("a", 2): 3})
+    for topic, name, n in (("b", "read", 4), ("a", "read", 5), ("b", "left_unread", 2)):
+        bridge.counts.add_of_topic(topic, name, n)
     logging_to(False, False)
     file = tmp_path / "report.json"
     output.summary(bridge, options(report=file), 1.23456)
@@ -374,8 +376,10 @@ def test_a_report_has_exactly_these_fields(tmp_path, logging_to) -> None:
         "commit_failures": 0,
         "retries": 0,
         "offsets_lost": 0,
+        "left_unread": 0,
         "seconds": 1.235,
         "degraded_seconds": 0.0,
+        "topics": {"a": {"read": 5}, "b": {"read": 4, "left_unread": 2}},
         "offsets": {
             "a": {"2": {"first": 0, "last": 3}, "10": {"first": 1, "last": 9}},
             "b": {"0": {"first": 5}},

@@ -15,6 +15,7 @@ from pipelines import preflight
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, parse
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo
+from transforms.kafka.client_rules import select_topics
 from transforms.pubsub import client as pubsub
 from transforms.pubsub.client import SubscriptionInfo
 
@@ -37,12 +38,13 @@ class FakeCluster:
         return "c"
 
     def topics(self, topics: Any) -> dict[str, TopicInfo]:
-        names = {topic for topic, _ in self.held} & set(topics)
+        names = select_topics(topics, sorted({topic for topic, _ in self.held}))
         found = {name: TopicInfo(name, 2, 7_000_000) for name in names}
         return found | {name: self.dead[name] for name in topics if name in self.dead}
 
     def partitions(self, topics: Any) -> list[tuple[str, int]]:
-        return [partition for partition in self.held if partition[0] in topics]
+        names = select_topics(topics, [topic for topic, _ in self.held])
+        return [partition for partition in self.held if partition[0] in names]
 
     def committed(self, group_id: str) -> dict[tuple[str, int], int]:
         return dict(self.commits)
@@ -221,6 +223,21 @@ def test_a_pattern_without_a_topic_is_said_and_waited_for(
     facts, said = check(kafka_to_ps("--kafka_topics=^nightly_"))
     assert facts.partitions == ()
     assert "^nightly_" in said[0]
+
+
+def test_topics_of_nights_are_waited_for_and_names_without_a_date_are_required(
+    cluster: FakeCluster, service: FakePubsub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transforms.kafka.selection.wall_clock", lambda: NOW_MS / 1000)
+    options = kafka_to_ps("--kafka_topics=n_%Y%m%d,t", "--days_back=1", "--change_hour=22")
+    assert check(options)[0].partitions == (("t", 0), ("t", 1))
+    for topic in ("n_20231112", "n_20231113", "n_20231114", "n_20231115", "n_20231116"):
+        cluster.held[topic, 0] = (0, 5)
+    facts, said = check(options)
+    assert facts.partitions == (("t", 0), ("t", 1), ("n_20231114", 0), ("n_20231115", 0))
+    assert said == []
+    with pytest.raises(PreflightError, match="read x: no such topic at b:1; create it"):
+        check(kafka_to_ps("--kafka_topics=n_%Y%m%d,x"))
 
 
 def test_the_destination_and_the_subscription_are_described(

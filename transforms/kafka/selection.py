@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 from transforms import nights
 from transforms.kafka.client import ConsumerConfig, KafkaConfig, Offsets, Partition
-from transforms.ranges import Ranges
 from transforms.kafka.client_rules import select_topics
+from transforms.ranges import Ranges
 from transforms.registry import BridgeConfig
 
 wall_clock: nights.Clock = time.time

@@ -21,8 +21,10 @@ DEPENDENCIES = [
     # without which it produces six times slower. lz4, snappy, zstd: topics compressed so.
     # Below 3.1: the client relies on private attributes of 3.0.
     "kafka-python[crc32c,lz4,snappy,zstd]>=3.0.12,<3.1",
-    # Dead letters are Avro containers, and so are the sample alerts.
-    "fastavro>=1.9,<2",
+    # Dead letters are Avro containers, and so are archives and the sample alerts; zstandard: the
+    # compression of archives.
+    "fastavro[zstandard]>=1.13,<2",
+    "backports-zstd>=1.0,<2",
     # The ledgers of the audit: millions of offsets and ids in little memory; Beam brings it, too.
     "numpy>=1.26,<3",
     # Certificates and keys for TLS: PEM and PKCS#12 (Beam brings it, too).

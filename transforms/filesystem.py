@@ -127,6 +127,60 @@ def put(path: str, data: bytes) -> None:
         raise
 
 
+_PIECE_BYTES = 4_000_000
+
+
+def publish(source: str, path: str, on_progress: Callable[[], None]) -> None:
+    """Gives a complete local file its place and name, as a whole or not at all.
+
+    A local one is renamed, so that it has to lie on the same disk; others are copied.
+
+    Args:
+      on_progress: called after every 4 MB.
+    """
+    system = _of(path)
+    if system.has_dirs():
+        folder = os.path.dirname(os.path.abspath(path))
+        above = _above_missing(folder)
+        os.makedirs(folder, exist_ok=True)
+        if os.path.exists(source) or not os.path.exists(path):  # else an attempt before has done it
+            with open(source, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(source, path)
+        for changed in (folder, *above):
+            _sync_folder(changed)
+        return
+    with open(source, "rb") as file:
+        # Closing it is what makes the object: not after an error.
+        target = system.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        while piece := file.read(_PIECE_BYTES):
+            target.write(piece)
+            on_progress()
+        target.close()
+
+
+def _above_missing(folder: str) -> list[str]:
+    """The folders in which one has to be made for this one to be there."""
+    above = []
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+        above.append(folder)
+    return above
+
+
+def is_local(path: str) -> bool:
+    """Whether a path lies on a disk of this machine, or what looks like one."""
+    return bool(_of(path).has_dirs())
+
+
+def matching(folder: str, pattern: str = "**") -> list[str]:
+    """The paths of the files in a folder, and with `**` of those in the folders in it, sorted; none
+    where there is no such folder."""
+    system = _of(folder)
+    [matched] = system.match([system.join(folder, pattern)])
+    return sorted(file.path for file in matched.metadata_list)
+
+
 def _sync_folder(folder: str) -> None:
     """A new name in a folder outlives a power cut only after this."""
     descriptor = os.open(folder, os.O_RDONLY)

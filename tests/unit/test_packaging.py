@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = {
     "apache_beam": "apache-beam",
+    "backports": "backports-zstd",
     "confluent_kafka": "confluent-kafka",
     "cryptography": "cryptography",
     "fastavro": "fastavro",

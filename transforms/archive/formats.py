@@ -1,0 +1,45 @@
+"""What is in an archive's files: Avro containers, or JSON Lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+from transforms.records import KafkaRecord, PubsubRecord
+
+FormatName = Literal["avro", "json"]
+Codec = Literal["zstandard", "deflate", "none"]
+
+
+class Encoded(NamedTuple):
+    """Records as bytes.
+
+    Attributes:
+      payload_bytes: as the records count them.
+    """
+
+    data: bytes
+    records: int
+    payload_bytes: int
+
+
+class Format(Protocol):
+    """Writes files of one kind; may be used by several threads."""
+
+    extension: str
+
+    def header(self, of: type[KafkaRecord] | type[PubsubRecord]) -> bytes:
+        """What a file of records of this class begins with."""
+
+    def encode(self, records: Sequence[Any]) -> Encoded:
+        """Records of one class, Kafka's of one topic and partition and each with its offset."""
+
+    def block(self, encoded: Encoded) -> bytes:
+        """What is written of them; takes its time without the interpreter's lock."""
+
+
+def open_format(name: FormatName, codec: Codec) -> Format:
+    """The format of a name, compressed by a codec."""
+    from transforms.archive.avro import AvroFormat
+
+    return AvroFormat(codec)

@@ -1,0 +1,150 @@
+"""Makes complete files visible, several at once, and tries again while their place is away."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from transforms import filesystem
+from transforms.errors import DeliveryError, TransferError
+from transforms.health import DESTINATION, pauses
+from transforms.registry import Bridge
+
+THREADS = 8
+"""Files that are published at once: what takes long is somebody else's answer."""
+
+Attempt = Callable[[float], None]
+"""Does something that may take so many seconds; raises DeliveryError."""
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A file that is complete.
+
+    Attributes:
+      source: where it is spooled.
+      path: its place.
+      count, payload_bytes: of the records in it.
+    """
+
+    source: str
+    path: str
+    count: int
+    payload_bytes: int
+
+
+class Publisher:
+    """Threads that publish files, and count what is in those that are visible.
+
+    Args:
+      tidy: called with each file's path once it is visible.
+    """
+
+    def __init__(self, bridge: Bridge, tidy: Callable[[str], None]) -> None:
+        self._bridge = bridge
+        self._tidy = tidy
+        self._timeout_s = bridge.config.delivery_timeout_s
+        self._pool = ThreadPoolExecutor(THREADS, "publish")
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._pending: set[Future[None]] = set()
+        self._failure: TransferError | None = None
+        self._progress = 0
+
+    def submit(self, file: Complete) -> None:
+        """Publishes a file in its turn."""
+        published = self._pool.submit(self._publish, file)
+        with self._lock:
+            self._pending.add(published)
+        published.add_done_callback(self._done)
+
+    def check(self) -> None:
+        """Raises what has failed.
+
+        Raises:
+          TransferError: a file could not be published.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns when all files are visible.
+
+        Raises:
+          TransferError: one is not.
+        """
+        with self._lock:
+            pending = set(self._pending)
+        late = wait(pending, timeout_s).not_done
+        self.check()
+        if late:
+            self._failure = DeliveryError(
+                f"archive: {len(late)} files are not visible after {timeout_s:.0f} s; make them "
+                "smaller, or --delivery_timeout_s longer"
+            )
+            raise self._failure
+
+    @property
+    def progress(self) -> int | None:
+        """A number that grows while files are on their way; None while none is."""
+        return self._progress if self._pending else None
+
+    def insist(self, attempt: Attempt) -> None:
+        """Tries until it succeeds.
+
+        Raises:
+          DeliveryError: it has not within `delivery_timeout_s`.
+        """
+        began = time.monotonic()
+        for pause_s in pauses():
+            left_s = began + self._timeout_s - time.monotonic()
+            try:
+                attempt(left_s)
+                return
+            except DeliveryError as error:
+                if left_s <= pause_s:
+                    waited_s = time.monotonic() - began
+                    raise DeliveryError(
+                        f"{error}; so for {waited_s:.0f} s "
+                        f"(--delivery_timeout_s={self._timeout_s:g})"
+                    ) from error
+                if self._closed.is_set():
+                    raise
+                self._bridge.health.failed(DESTINATION, error)
+                self._closed.wait(pause_s)
+
+    def close(self) -> None:
+        """Gives up what is not visible; idempotent."""
+        self._closed.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _publish(self, file: Complete) -> None:
+        def publish() -> None:
+            filesystem.publish(file.source, file.path, self._moved)
+
+        def tidy() -> None:
+            self._tidy(file.path)
+
+        self.insist(
+            lambda left_s: filesystem.ask(DeliveryError, "write", file.path, publish, left_s)
+        )
+        self.insist(
+            lambda left_s: filesystem.ask(DeliveryError, "tidy up by", file.path, tidy, left_s)
+        )
+        self._moved()
+        self._bridge.counts.add("delivered", file.count)
+        self._bridge.counts.add("bytes", file.payload_bytes)
+
+    def _moved(self) -> None:
+        self._progress += 1
+
+    def _done(self, published: Future[None]) -> None:
+        if not published.cancelled() and (error := published.exception()) is not None:
+            if not isinstance(error, TransferError):
+                error = DeliveryError(f"archive: {type(error).__name__}: {error}")
+            self._failure = self._failure or error
+        with self._lock:
+            self._pending.discard(published)

@@ -25,6 +25,9 @@ DEPENDENCIES = [
     # compression of archives.
     "fastavro[zstandard]>=1.13,<2",
     "backports-zstd>=1.0,<2",
+    # Avro containers of others that are compressed so (kafka-python brings both, too).
+    "cramjam>=2.11,<3",
+    "zstandard>=0.23,<1",
     # The ledgers of the audit: millions of offsets and ids in little memory; Beam brings it, too.
     "numpy>=1.26,<3",
     # Certificates and keys for TLS: PEM and PKCS#12 (Beam brings it, too).

@@ -14,6 +14,7 @@ DISTRIBUTIONS = {
     "apache_beam": "apache-beam",
     "backports": "backports-zstd",
     "confluent_kafka": "confluent-kafka",
+    "cramjam": "cramjam",
     "cryptography": "cryptography",
     "fastavro": "fastavro",
     "google": "google-cloud-pubsub",
@@ -24,6 +25,7 @@ DISTRIBUTIONS = {
     "numpy": "numpy",
     "requests": "requests",
     "rich": "rich",
+    "zstandard": "zstandard",
 }
 """The declared dependency that brings each package in."""
 

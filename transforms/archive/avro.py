@@ -10,12 +10,13 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import fastavro
 from backports import zstd
 
+from transforms.archive import files
 from transforms.archive.formats import Codec, Encoded
 from transforms.avro_rows import KAFKA_RECORD, PUBSUB_RECORD
 from transforms.records import Headers, KafkaRecord, PubsubRecord, TimestampType
@@ -56,6 +57,13 @@ class AvroFormat:
         """A block of the container; what takes long releases the interpreter's lock."""
         data = self._compress(encoded.data)
         return b"".join((long(encoded.records), long(len(data)), data, self._sync))
+
+    def after(self, path: str, offset: int, ask: files.Ask) -> Iterator[tuple[int, Encoded]]:
+        """The records of a container that lie beyond an offset."""
+        for records in files.read(path, ask) or ():
+            kept = [r for r in records if isinstance(r, KafkaRecord) and (r.offset or 0) > offset]
+            if kept:
+                yield kept[0].offset or 0, encode_kafka(kept)
 
 
 # -- records ---------------------------------------------------------------------------------------

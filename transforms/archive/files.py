@@ -27,7 +27,7 @@ def read(path: str, ask: Ask) -> Iterator[list[Record]] | None:
     Raises:
       SourceError: it cannot be read, is damaged, or has a field of another type than ours.
     """
-    file = io.BufferedReader(_Patient(path, ask), _READ_BYTES)
+    file = open_patiently(path, ask)
     try:
         blocks = fastavro.block_reader(file)
         record_of = _record_of(blocks.writer_schema)
@@ -38,6 +38,11 @@ def read(path: str, ask: Ask) -> Iterator[list[Record]] | None:
         file.close()
         return None
     return _records(path, file, blocks, record_of)
+
+
+def open_patiently(path: str, ask: Ask) -> io.BufferedReader:
+    """A file that is read in large pieces, each of which is asked for."""
+    return io.BufferedReader(_Patient(path, ask), _READ_BYTES)
 
 
 def _records(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
+from transforms.archive.files import Ask
 from transforms.records import KafkaRecord, PubsubRecord
 
 FormatName = Literal["avro", "json"]
@@ -37,9 +38,9 @@ class Format(Protocol):
     def block(self, encoded: Encoded) -> bytes:
         """What is written of them; takes its time without the interpreter's lock."""
 
+    def after(self, path: str, offset: int, ask: Ask) -> Iterator[tuple[int, Encoded]]:
+        """The records of one of its files that lie beyond an offset, with the first one's.
 
-def open_format(name: FormatName, codec: Codec) -> Format:
-    """The format of a name, compressed by a codec."""
-    from transforms.archive.avro import AvroFormat
-
-    return AvroFormat(codec)
+        Raises:
+          BridgeError: it cannot be read.
+        """

@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 from transforms import filesystem
+from transforms.archive.files import Ask
 from transforms.errors import DeliveryError, TransferError
 from transforms.health import DESTINATION, pauses
 from transforms.registry import Bridge
@@ -16,8 +19,10 @@ from transforms.registry import Bridge
 THREADS = 8
 """Files that are published at once: what takes long is somebody else's answer."""
 
-Attempt = Callable[[float], None]
-"""Does something that may take so many seconds; raises DeliveryError."""
+_Answer = TypeVar("_Answer")
+
+Attempt = Callable[[Ask], _Answer]
+"""Does something by asking a filesystem; raises DeliveryError."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Publisher:
       tidy: called with each file's path once it is visible.
     """
 
-    def __init__(self, bridge: Bridge, tidy: Callable[[str], None]) -> None:
+    def __init__(self, bridge: Bridge, tidy: Callable[[str, Ask], None]) -> None:
         self._bridge = bridge
         self._tidy = tidy
         self._timeout_s = bridge.config.delivery_timeout_s
@@ -92,7 +97,7 @@ class Publisher:
         """A number that grows while files are on their way; None while none is."""
         return self._progress if self._pending else None
 
-    def insist(self, attempt: Attempt) -> None:
+    def insist(self, attempt: Attempt[_Answer]) -> _Answer:
         """Tries until it succeeds.
 
         Raises:
@@ -102,8 +107,7 @@ class Publisher:
         for pause_s in pauses():
             left_s = began + self._timeout_s - time.monotonic()
             try:
-                attempt(left_s)
-                return
+                return attempt(partial(_ask, left_s))
             except DeliveryError as error:
                 if left_s <= pause_s:
                     waited_s = time.monotonic() - began
@@ -115,6 +119,7 @@ class Publisher:
                     raise
                 self._bridge.health.failed(DESTINATION, error)
                 self._closed.wait(pause_s)
+        raise AssertionError("pauses do not end")
 
     def close(self) -> None:
         """Gives up what is not visible; idempotent."""
@@ -122,18 +127,9 @@ class Publisher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _publish(self, file: Complete) -> None:
-        def publish() -> None:
-            filesystem.publish(file.source, file.path, self._moved)
-
-        def tidy() -> None:
-            self._tidy(file.path)
-
-        self.insist(
-            lambda left_s: filesystem.ask(DeliveryError, "write", file.path, publish, left_s)
-        )
-        self.insist(
-            lambda left_s: filesystem.ask(DeliveryError, "tidy up by", file.path, tidy, left_s)
-        )
+        publish = partial(filesystem.publish, file.source, file.path, self._moved)
+        self.insist(lambda ask: ask("write", file.path, publish))
+        self.insist(partial(self._tidy, file.path))
         self._moved()
         self._bridge.counts.add("delivered", file.count)
         self._bridge.counts.add("bytes", file.payload_bytes)
@@ -148,3 +144,7 @@ class Publisher:
             self._failure = self._failure or error
         with self._lock:
             self._pending.discard(published)
+
+
+def _ask(timeout_s: float, operation: str, path: str, call: Callable[[], Any]) -> Any:
+    return filesystem.ask(DeliveryError, operation, path, call, timeout_s)

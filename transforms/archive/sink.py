@@ -24,6 +24,8 @@ class ArchiveSinkConfig:
       codec: how files are compressed; `deflate` of JSON Lines is gzip.
       file_bytes: of payload; a file that has got so many is closed.
       topic: the topic's name that messages of Pub/Sub are kept under, which do not name it.
+      schema_registry, schema_registry_login: what JSON Lines are decoded by, as `SchemaRegistry`
+        takes it; empty: without one.
     """
 
     bridge: BridgeConfig
@@ -32,6 +34,8 @@ class ArchiveSinkConfig:
     codec: Codec = "zstandard"
     file_bytes: int = 256_000_000
     topic: str = ""
+    schema_registry: str = ""
+    schema_registry_login: str | None = None
 
 
 class WriteToArchive(beam.PTransform):

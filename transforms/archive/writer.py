@@ -12,16 +12,21 @@ import uuid
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from transforms import filesystem
-from transforms.archive import layout
-from transforms.archive.formats import open_format
+from transforms.archive import layout, leftovers
+from transforms.archive.avro import AvroFormat
+from transforms.archive.files import Ask
+from transforms.archive.formats import Format
+from transforms.archive.json_lines import JsonFormat
 from transforms.archive.publishing import Complete, Publisher
 from transforms.archive.spool import Spool, root_for
 from transforms.errors import DeliveryError, TransferError
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge
+from transforms.schema_registry import SchemaRegistry
 
 BLOCK_BYTES = (64_000, 1_000_000)
 """Of a block's values: the least with many files, the most with few."""
@@ -86,7 +91,7 @@ class ArchiveWriter:
         self._unnamed: Place = (config.topic, None)
         self._memory_bytes = bridge.config.max_in_flight_bytes // 8
         self._block_bytes = BLOCK_BYTES[1]
-        self._format = open_format(config.format, config.codec)
+        self._format = _format(config)
         try:
             self._spool = Spool(root_for(self._url))
         except OSError as error:
@@ -165,7 +170,7 @@ class ArchiveWriter:
         """Makes a block of what a file has got."""
         self._publisher.check()
         rows, file.rows, file.pending_bytes = file.rows, [], 0
-        encoded = self._format.encode(rows)
+        encoded = self._publisher.insist(lambda _: self._format.encode(rows))
         file.count += encoded.records
         file.payload_bytes += encoded.payload_bytes
         if file.of is KafkaRecord:
@@ -187,17 +192,11 @@ class ArchiveWriter:
         self._spooled(file, compressed.result())
 
     def _spooled(self, file: _File, data: bytes) -> None:
-        def attempt(left_s: float) -> None:
-            filesystem.ask(
-                DeliveryError,
-                "write",
-                self._spool.path(file.name),
-                lambda: self._spool.write(file.name, file.size, data),
-                left_s,
-            )
-
+        path, write = self._spool.path(file.name), self._spool.write
         try:
-            self._publisher.insist(attempt)
+            self._publisher.insist(
+                lambda ask: ask("write", path, partial(write, file.name, file.size, data))
+            )
         except TransferError as error:
             self._failure = self._failure or error
             raise
@@ -227,8 +226,11 @@ class ArchiveWriter:
             name = layout.kafka_name(topic, partition, file.first, file.last, extension)
         return filesystem.join(self._url, f"{layout.folder(topic, file.day)}/{name}")
 
-    def _tidy(self, path: str) -> None:
+    def _tidy(self, path: str, ask: Ask) -> None:
         """Removes what a file replaces."""
+        old = ask("list", path, partial(leftovers.replaced_by, path))
+        for file in old:
+            leftovers.remove(file, path, self._format, self._spool, ask)
 
     # -- the process's view
 
@@ -255,3 +257,12 @@ class ArchiveWriter:
         self._publisher.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._spool.close()
+
+
+def _format(config: Any) -> Format:
+    if config.format == "avro":
+        return AvroFormat(config.codec)
+    registry = None
+    if config.schema_registry:
+        registry = SchemaRegistry(config.schema_registry, config.schema_registry_login)
+    return JsonFormat(config.codec, config.topic, registry)

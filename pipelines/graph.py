@@ -143,14 +143,15 @@ _READS = {"kafka": _from_kafka, "pubsub": _from_pubsub, "archive": _from_archive
 # -- destinations ----------------------------------------------------------------------------------
 
 
+def _restores(options: Options) -> bool:
+    return options.route.source == "archive"
+
+
 def _to_pubsub(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
     policy, origin = to_pubsub_policy(options, facts), origin_of_destination(options, facts)
     sink = PubsubSinkConfig(bridge, options.pubsub_topic, options.workers_pubsub)
-    return (
-        read
-        | "ToPubsub" >> ToPubsub(bridge, policy, origin)
-        | "WriteToPubSub" >> WriteToPubSub(sink)
-    )
+    mapped = read | "ToPubsub" >> ToPubsub(bridge, policy, origin, _restores(options))
+    return mapped | "WriteToPubSub" >> WriteToPubSub(sink)
 
 
 def _to_kafka(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
@@ -168,7 +169,9 @@ def _to_kafka(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
         rules=facts.topic,
     )
     return (
-        read | "ToKafka" >> ToKafka(bridge, policy, origin) | "WriteToKafka" >> WriteToKafka(sink)
+        read
+        | "ToKafka" >> ToKafka(bridge, policy, origin, _restores(options))
+        | "WriteToKafka" >> WriteToKafka(sink)
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms import origins, registry
+from transforms import origins, registry, restore
 from transforms.errors import UnmappableError
 from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
 from transforms.records import KafkaRecord, PubsubRecord
@@ -25,12 +25,20 @@ class ToPubsub(beam.PTransform):
     Args:
       destination: its origin (see `transforms.origins`): what has been there is dropped; empty lets
         everything pass.
+      restores: elements come from an archive, which may have kept messages.
     """
 
-    def __init__(self, bridge: BridgeConfig, policy: ToPubsubPolicy, destination: str = "") -> None:
+    def __init__(
+        self,
+        bridge: BridgeConfig,
+        policy: ToPubsubPolicy,
+        destination: str = "",
+        restores: bool = False,
+    ) -> None:
         super().__init__()
-        mapping = partial(to_pubsub, policy=policy)
-        self._fn = _MapFn(bridge, mapping, _marker_of_record, destination)
+        mapping = partial(restore.to_pubsub if restores else to_pubsub, policy=policy)
+        marker_of = restore.marker_of if restores else _marker_of_record
+        self._fn = _MapFn(bridge, mapping, marker_of, destination)
 
     def expand(self, records: Any) -> Any:
         return records | "Map" >> beam.ParDo(self._fn).with_output_types(PubsubRecord)
@@ -40,13 +48,20 @@ class ToKafka(beam.PTransform):
     """`PCollection[PubsubRecord]` to `PCollection[KafkaRecord]` by `to_kafka`.
 
     Args:
-      destination: as for `ToPubsub`.
+      destination, restores: as for `ToPubsub`.
     """
 
-    def __init__(self, bridge: BridgeConfig, policy: ToKafkaPolicy, destination: str = "") -> None:
+    def __init__(
+        self,
+        bridge: BridgeConfig,
+        policy: ToKafkaPolicy,
+        destination: str = "",
+        restores: bool = False,
+    ) -> None:
         super().__init__()
-        mapping = partial(to_kafka, policy=policy)
-        self._fn = _MapFn(bridge, mapping, _marker_of_message, destination)
+        mapping = partial(restore.to_kafka if restores else to_kafka, policy=policy)
+        marker_of = restore.marker_of if restores else _marker_of_message
+        self._fn = _MapFn(bridge, mapping, marker_of, destination)
 
     def expand(self, messages: Any) -> Any:
         return messages | "Map" >> beam.ParDo(self._fn).with_output_types(KafkaRecord)

@@ -126,7 +126,7 @@ class Caught(Exception):
     """Carries what a bridge would map with."""
 
 
-def caught(_bridge, policy, destination):
+def caught(_bridge, policy, destination, _restores):
     raise Caught(policy, destination)
 
 

@@ -83,8 +83,9 @@ class Meter:
             state = f"degraded ({trouble})"
         dead, returns = totals["dead_lettered"], totals["returns_dropped"]
         dropped = [Part(f"returns dropped {returns:,}", dispensable=1)] if returns else []
-        if lost := totals["offsets_lost"]:
-            dropped.append(Part(f"offsets lost {lost:,}"))
+        for name in ("offsets_lost", "left_unread"):
+            if totals[name]:
+                dropped.append(Part(f"{name.replace('_', ' ')} {totals[name]:,}"))
         return fit(
             [
                 Part(f"{self._name} {state}"),

@@ -78,7 +78,13 @@ def last_line(bridge: Bridge, pipeline: Pipeline, source: End, seconds: float) -
         f"read {totals['read']:,}",
         f"delivered {delivered:,}",
     ]
-    for name in ("dead_lettered", "returns_dropped", "redelivered", "fields_dropped"):
+    for name in (
+        "dead_lettered",
+        "returns_dropped",
+        "redelivered",
+        "fields_dropped",
+        "left_unread",
+    ):
         if totals[name]:
             figures.append(f"{name.replace('_', ' ')} {totals[name]:,}")
     return (

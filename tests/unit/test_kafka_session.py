@@ -73,6 +73,17 @@ def test_a_clean_revoke_commits_what_the_sinks_confirm_and_releases_nothing():
     assert "released" not in f.counts
 
 
+def test_a_clean_revoke_commits_what_is_no_record_at_a_partitions_end():
+    f = Fixture()
+    f.consumer.group = {P0: 10}
+    f.assign(P0)
+    f.session.poll()
+    f.consumer.position = {P0: 12}
+    f.consumer.script.append(lambda: f.consumer.listener.on_revoked([P0]))
+    f.session.poll()
+    assert f.consumer.commits == [{P0: 12}]
+
+
 def test_a_revoke_that_the_sinks_do_not_confirm_commits_nothing_and_counts_it_as_released():
     f = Fixture()
     f.consumer.group = {P0: 10}

@@ -204,12 +204,11 @@ def test_at_its_hour_one_night_follows_the_other_without_a_restart(night, said):
     assert run.bridge.counts.totals()["released"] == 0
 
 
-def test_a_late_topic_is_waited_for_said_once_and_no_idleness(night, said):
-    run = night("2026-11-20T00:00:00", idle_seconds=40)
+def test_a_late_topic_is_waited_for_and_that_is_said_once(night, said):
+    run = night("2026-11-20T00:00:00")
     run.cluster.topics = {"ztf_20261119": [5]}
     for _ in range(4):
         run.read()
-    assert not run.stopped
     assert said("waiting") == ["waiting for ztf_20261120"]
     run.cluster.topics["ztf_20261120"] = [3]
     assert run.read(polls=20, seconds=80) == ["ztf_20261120"]
@@ -336,6 +335,45 @@ def test_of_a_topic_that_others_have_taken_over_only_what_was_read_here_is_repor
     assert said("closed") == ["closed ztf_20261120: read 9 records, offsets 0-4 and 0-3, all of it"]
 
 
+def test_what_others_read_of_a_topic_before_it_is_deleted_is_not_known_here(monkeypatch, said):
+    run = Night(monkeypatch, "2026-11-20T00:00:00")
+    run.cluster.topics = {"ztf_20261119": [3], "ztf_20261120": [0]}
+    run.read()
+    run.cluster.others = {("ztf_20261119", 0)}
+    run.read(polls=20, seconds=2 * INTERVAL_S)
+    del run.cluster.topics["ztf_20261119"]
+    run.read(polls=20, seconds=4 * INTERVAL_S)
+    assert said("closed") == [
+        "closed ztf_20261119: read 3 records, offsets 0-2; the topic was deleted"
+    ]
+
+
+def test_a_topic_that_is_deleted_as_its_night_leaves_is_no_gap_but_counted(monkeypatch, said):
+    run = Night(monkeypatch, "2026-11-20T23:00:00", days_back=0)
+    run.cluster.topics = {"ztf_20261120": [700], "ztf_20261121": [0]}
+    run.read(polls=1)
+    del run.cluster.topics["ztf_20261120"]
+    run.clock.set("2026-11-21T00:00:00")
+    run.read(polls=20, seconds=4 * INTERVAL_S)
+    assert said("closed") == [
+        "closed ztf_20261120: read 500 records, offsets 0-499; 200 were not read (the topic was "
+        "deleted)"
+    ]
+    totals = run.bridge.counts.totals()
+    assert (totals["left_unread"], totals["offsets_lost"]) == (200, 0)
+
+
+def test_what_is_deleted_unread_within_the_window_is_counted_once_as_lost(monkeypatch, said):
+    run = Night(monkeypatch, "2026-11-20T23:00:00", on_offset_gap="continue")
+    run.cluster.topics = {"ztf_20261119": [700], "ztf_20261120": [0]}
+    run.read(polls=1)
+    del run.cluster.topics["ztf_20261119"]
+    run.read(polls=20, seconds=4 * INTERVAL_S)
+    assert "200 were not read (the topic was deleted)" in said("closed")[0]
+    totals = run.bridge.counts.totals()
+    assert (totals["left_unread"], totals["offsets_lost"]) == (0, 200)
+
+
 def test_a_name_without_a_date_stays_selected(night, said):
     run = night("2026-11-20T00:00:00", ["ztf_%Y%m%d", "plain"], days_back=0)
     run.cluster.topics = {"plain": [1], "ztf_20261120": [1]}
@@ -431,6 +469,21 @@ def test_topics_without_a_date_keep_no_run_beyond_its_night(night):
     run.cluster.topics = {"ztf_20261120": [5], "plain": [5]}
     run.read()
     run.clock.set("2026-11-21T00:00:01")
-    run.cluster.topics["plain"] = [400]
+    run.cluster.topics["plain"] = [1_000_000]
     run.read(polls=5)
+    assert run.stopped
+
+
+def test_the_brokers_have_the_last_word_on_what_is_left(night, monkeypatch):
+    run = night("2026-11-20T23:59:00", stops_at_night_end=True)
+    run.cluster.topics = {"ztf_20261120": [5]}
+    run.read()
+    run.cluster.topics = {"ztf_20261120": [6]}
+    run.clock.set("2026-11-21T00:00:01")
+    with monkeypatch.context() as slow:
+        slow.setattr(run.cluster, "poll", lambda *_: [])
+        slow.setattr(run.cluster, "lags", lambda: {("ztf_20261120", 0): 0})
+        run.read()
+        assert not run.stopped
+    assert run.read() == ["ztf_20261120"]
     assert run.stopped

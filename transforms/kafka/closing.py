@@ -145,8 +145,8 @@ class TopicWatch:
 
     def _close_deleted(self, topic: str) -> None:
         lags = self._left[topic].values()
-        known = [lag for lag in lags if lag is not None]
-        self._say(topic, sum(known) if len(known) == len(lags) else None, "the topic was deleted")
+        unread = None if None in lags else sum(lag or 0 for lag in lags)
+        self._say(topic, unread, "the topic was deleted")
 
     def close_read(self, topics: Iterable[str]) -> None:
         """Topics are read to their end, and nothing more of them is wanted."""
@@ -154,6 +154,7 @@ class TopicWatch:
             self._say(topic, 0, "")
 
     def _say(self, topic: str, unread: int | None, why: str) -> None:
+        """Says what was read; what was not is counted, unless it counts as lost already."""
         what = f"closed {topic}: {_what_was_read(self._read.pop(topic, {}))}"
         self._left.pop(topic, None)
         if unread is None:
@@ -161,9 +162,10 @@ class TopicWatch:
         elif unread == 0:
             _log.info("%s, all of it", what)
         else:
-            self._counts.add("left_unread", unread)
-            self._counts.add_of_topic(topic, "left_unread", unread)
             _log.warning("%s; %s were not read (%s)", what, f"{unread:,}", why)
+            if not self._selection.holds(topic):
+                self._counts.add("left_unread", unread)
+                self._counts.add_of_topic(topic, "left_unread", unread)
 
 
 def _what_was_read(spans: Mapping[int, Span]) -> str:

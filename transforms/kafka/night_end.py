@@ -45,7 +45,7 @@ class NightEnd:
         self, owned: Collection[Partition], lags: Mapping[Partition, int]
     ) -> set[str] | None:
         """The topics that this session has read, once all of them are read to their end; None
-        before. For times when nothing comes; asks the brokers once a second.
+        before. Asks the brokers once a second, when the night is over.
 
         Args:
           lags: as they are known without asking; the brokers have the last word.

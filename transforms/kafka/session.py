@@ -201,6 +201,7 @@ class KafkaSession:
             self._commit()
             self._follow_selection()
             self._watch.look(self._epochs)
+            self._stop_at_night_end()
             if self._epochs and self._topics.due():
                 self._look_for_changed_topics()
             if self._config.assignment == "shards":
@@ -219,7 +220,6 @@ class KafkaSession:
                 self._heard()
             else:
                 self._ask_after_silence()
-                self._stop_at_night_end()
         except UnavailableError as error:
             self._bridge.health.failed(SOURCE, error)
             time.sleep(POLL_SLICE_S)

@@ -15,6 +15,7 @@ from transforms.kafka.client_rules import select_topics
 from transforms.kafka.frontier import Frontier
 from transforms.kafka.selection import KafkaSourceConfig, Selection, Shard
 from transforms.kafka.session import KafkaSession
+from transforms.ranges import Ranges
 from transforms.records import KafkaRecord
 from transforms.registry import Bridge, BridgeConfig
 
@@ -487,3 +488,15 @@ def test_the_brokers_have_the_last_word_on_what_is_left(night, monkeypatch):
         assert not run.stopped
     assert run.read() == ["ztf_20261120"]
     assert run.stopped
+
+
+def test_a_finite_run_over_a_night_waits_for_nothing(monkeypatch, said):
+    ranges = {("ztf_20261119", 0): Ranges.from_text("0-4")}
+    run = Night(monkeypatch, "2026-11-20T00:00:00", assignment="shards", ranges=ranges)
+    run.cluster.topics = {"ztf_20261119": [9]}
+    run.read()
+    run.clock.set("2026-11-25T00:00:00")
+    run.read()
+    assert run.session.finished
+    assert run.cluster.group == {("ztf_20261119", 0): 5}
+    assert said("waiting") == said("closed") == []

@@ -57,7 +57,7 @@ class TopicWatch:
         self._read: dict[str, dict[int, Span]] = {}
         self._left: dict[str, dict[int, int | None]] = {}
         self._missing: set[str] = set()
-        self.awaits = bool(selection.templates)
+        self.awaits = False
 
     # -- told by the session
 

@@ -137,9 +137,9 @@ class KafkaSession:
         pace = (self._metadata_interval_s, clock)
         self._watch = TopicWatch(self._selection, self._consumer, bridge.counts, *pace)
         self._night_end = NightEnd(self._selection, self._consumer, *pace)
-        self._follow_selection()
+        self._select()
 
-    def _follow_selection(self) -> None:
+    def _select(self) -> None:
         """Takes up what is selected by now, if that has changed: another night has begun."""
         if (topics := self._selection.now()) != self._selected:
             self._selected = topics
@@ -147,6 +147,15 @@ class KafkaSession:
             self._watch.soon()
             if self._config.assignment == "group":
                 self._consumer.subscribe(topics, self)
+
+    def _keep_up(self) -> None:
+        """Follows the nights, closes what has gone, and stops when the last night is read."""
+        self._select()
+        self._watch.look(self._epochs)
+        topics = self._night_end.read_to_end(self._epochs, self._lags)
+        if topics is not None:
+            self._watch.close_read(topics)
+            self._bridge.control.stop(self._night_end.stop_reason)
 
     # Reading, called by the source's DoFn -----------------------------------------------------
 
@@ -199,9 +208,8 @@ class KafkaSession:
         """What the consumer has; nothing while the brokers do not answer, or after a gap."""
         try:
             self._commit()
-            self._follow_selection()
-            self._watch.look(self._epochs)
-            self._stop_at_night_end()
+            if self._remaining is None:
+                self._keep_up()
             if self._epochs and self._topics.due():
                 self._look_for_changed_topics()
             if self._config.assignment == "shards":
@@ -266,12 +274,6 @@ class KafkaSession:
         found = {topic for topic, _ in self._consumer.partitions(self._selected)}
         if names - found:
             raise UnavailableError(f"read {min(names - found)}: there is no such topic any more")
-
-    def _stop_at_night_end(self) -> None:
-        topics = self._night_end.read_to_end(self._epochs, self._lags)
-        if topics is not None:
-            self._watch.close_read(topics)
-            self._bridge.control.stop(self._night_end.stop_reason)
 
     def claim(self, bundle: KafkaBundle, batch: KafkaBatch) -> None:
         if bundle.first_claim_at is None:

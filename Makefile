@@ -32,6 +32,10 @@ kerberos: $(BIN)/pip ## system packages and gssapi for the Kerberos tests
 	@echo "kerberos: installing gssapi into $(VENV), a minute the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-kerberos.txt
 
+.PHONY: systemd
+systemd: ## systemd-analyze for the tests of deploy/
+	@command -v systemd-analyze >/dev/null || sh tests/apt_install.sh systemd systemd
+
 .PHONY: faults
 faults: setup $(VENV)/.installed-dev ## kills, pauses and cuts off both ends, 20 rounds each way: a table
 	@$(BIN)/python -m pytest tests/faults --faults=full $(PYTEST_ARGS)

@@ -30,20 +30,5 @@ has_python_headers || packages="$packages python3-dev"
 has_java || packages="$packages default-jre-headless"
 test -n "$packages" || exit 0
 
-sudo=
-test "$(id -u)" -eq 0 || sudo=sudo
-if ! command -v apt-get $sudo >/dev/null; then
-	echo "kerberos: no apt-get for this user; install MIT Kerberos with its KDC and headers, a C compiler," \
-		"Python's headers and Java 17 or newer (Debian: $packages)" >&2
-	exit 2
-fi
-
-apt() {
-	$sudo env DEBIAN_FRONTEND=noninteractive timeout 900 apt-get -qq -o Acquire::Retries=3 \
-		-o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 -o DPkg::Lock::Timeout=300 "$@"
-}
-
-echo "kerberos: installing $packages"
-apt update
 # shellcheck disable=SC2086 # one word for each package
-apt install --yes --no-install-recommends $packages >/dev/null || exit 2
+exec sh tests/apt_install.sh kerberos $packages

@@ -51,6 +51,8 @@ EXTRAS = {
         "moto[s3]>=5,<6",
         "flask>=3,<4",
         "flask-cors>=5,<7",
+        # The Kubernetes schemas, offline: deploy/ is checked against them.
+        "kubernetes-validate>=1.37,<2",
         "pytest>=9,<10",
         "pytest-timeout>=2.4,<3",
         "hypothesis>=6.150,<7",

@@ -185,6 +185,7 @@ def _to_archive(read: Any, options: Options, facts: Facts, bridge: BridgeConfig)
         codec=options.compression,
         file_bytes=options.file_bytes,
         topic=facts.pubsub_topic.rpartition("/")[2],
+        counted_as="delivered" if options.route.sinks == ("archive",) else "archived",
         schema_registry=options.schema_registry,
     )
     return read | "WriteToArchive" >> WriteToArchive(sink)

@@ -14,6 +14,7 @@ from transforms.registry import Bridge
 FIELDS = (
     "read",
     "delivered",
+    "archived",
     "dead_lettered",
     "returns_dropped",
     "redelivered",

@@ -17,6 +17,7 @@ NAMESPACE = "bridge"
 COUNTERS = {
     "read": "messages claimed from the source, redeliveries included",
     "delivered": "messages confirmed by the destination",
+    "archived": "messages that are in complete files, of an archive beside the destination",
     "dead_lettered": "messages written to the dead-letter destination",
     "returns_dropped": "messages dropped because they had been at the destination before",
     "redelivered": "messages read again after they had been read before by this process",

@@ -19,6 +19,7 @@ from backports import zstd
 from transforms.archive import files
 from transforms.archive.formats import Codec, Encoded
 from transforms.avro_rows import KAFKA_RECORD, PUBSUB_RECORD
+from transforms.ranges import Ranges
 from transforms.records import Headers, KafkaRecord, PubsubRecord, TimestampType
 
 ZSTD_LEVEL = 1
@@ -58,12 +59,16 @@ class AvroFormat:
         data = self._compress(encoded.data)
         return b"".join((long(encoded.records), long(len(data)), data, self._sync))
 
-    def after(self, path: str, offset: int, ask: files.Ask) -> Iterator[tuple[int, Encoded]]:
-        """The records of a container that lie beyond an offset."""
+    def without(
+        self, path: str, offsets: Ranges, ask: files.Ask
+    ) -> Iterator[tuple[int, int, Encoded]]:
+        """The records of a container but for those at these offsets."""
         for records in files.read(path, ask) or ():
-            kept = [r for r in records if isinstance(r, KafkaRecord) and (r.offset or 0) > offset]
+            kept = [
+                r for r in records if isinstance(r, KafkaRecord) and (r.offset or 0) not in offsets
+            ]
             if kept:
-                yield kept[0].offset or 0, encode_kafka(kept)
+                yield kept[0].offset or 0, kept[-1].offset or 0, encode_kafka(kept)
 
 
 # -- records ---------------------------------------------------------------------------------------

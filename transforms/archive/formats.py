@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from transforms.archive.files import Ask
+from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord
 
 FormatName = Literal["avro", "json"]
@@ -38,8 +39,9 @@ class Format(Protocol):
     def block(self, encoded: Encoded) -> bytes:
         """What is written of them; takes its time without the interpreter's lock."""
 
-    def after(self, path: str, offset: int, ask: Ask) -> Iterator[tuple[int, Encoded]]:
-        """The records of one of its files that lie beyond an offset, with the first one's.
+    def without(self, path: str, offsets: Ranges, ask: Ask) -> Iterator[tuple[int, int, Encoded]]:
+        """The records of one of its files but for those at these offsets; and where they begin and
+        end.
 
         Raises:
           BridgeError: it cannot be read.

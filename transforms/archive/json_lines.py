@@ -18,6 +18,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import IO, Any, cast
 
 from backports import zstd
@@ -27,6 +28,7 @@ from transforms.archive.avro import ZSTD_LEVEL
 from transforms.archive.formats import Codec, Encoded
 from transforms.decode import DecodeError, Decoder
 from transforms.errors import DeliveryError, UnavailableError
+from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.schema_registry import SchemaRegistry
 
@@ -70,19 +72,15 @@ class JsonFormat:
             return bytes(zstd.compress(encoded.data, ZSTD_LEVEL))
         return gzip.compress(encoded.data, 1) if self._codec == "deflate" else encoded.data
 
-    def after(self, path: str, offset: int, ask: files.Ask) -> Iterator[tuple[int, Encoded]]:
+    def without(
+        self, path: str, offsets: Ranges, ask: files.Ask
+    ) -> Iterator[tuple[int, int, Encoded]]:
         with files.open_patiently(path, ask) as file, _plain(file, self._codec) as lines:
-            kept: list[bytes] = []
-            first = 0
-            for line in lines:
-                if (at := json.loads(line)["offset"]) > offset:
-                    first = first if kept else at
-                    kept.append(line)
-                if len(kept) == _BLOCK_LINES:
-                    yield first, Encoded(b"".join(kept), len(kept), 0)
-                    kept.clear()
-            if kept:
-                yield first, Encoded(b"".join(kept), len(kept), 0)
+            numbered = ((json.loads(line)["offset"], line) for line in lines)
+            kept = ((at, line) for at, line in numbered if at not in offsets)
+            while block := list(islice(kept, _BLOCK_LINES)):
+                data = b"".join(line for _, line in block)
+                yield block[0][0], block[-1][0], Encoded(data, len(block), 0)
 
     def _object(self, record: KafkaRecord | PubsubRecord) -> dict[str, Any]:
         if isinstance(record, KafkaRecord):

@@ -1,8 +1,8 @@
 """What a run that was killed before its commit has left, and what is read again replaces.
 
 A repeat reads from the same offset on, but its files may end elsewhere. What lies in a new file and
-in an older one of the same folder and partition is taken out of the older one; what lies beyond the
-new file stays, in a file of its own: it may be committed, and nobody would write it again.
+in an older one of the same folder and partition is taken out of the older one. All else in it
+stays, in a file of its own: another run may have committed it, and nobody would write it again.
 """
 
 from __future__ import annotations
@@ -15,52 +15,62 @@ from transforms.archive.files import Ask
 from transforms.archive.formats import Format
 from transforms.archive.layout import ArchivedFile
 from transforms.archive.spool import Spool
+from transforms.ranges import Ranges
 from transforms.records import KafkaRecord
 
 
-def replaced_by(path: str) -> list[ArchivedFile]:
-    """The files of Kafka records that begin in this one."""
+def beside(path: str) -> list[ArchivedFile]:
+    """The other files of Kafka records that may have some of the same offsets."""
     new = layout.parse(path)
     if new is None or new.partition is None:
         return []
     folder, _, name = path.rpartition("/")
     pattern = f"{new.topic}+{new.partition:05}+*.{new.extension}"
-    beside = map(layout.parse, filesystem.matching(folder, pattern))
+    found = map(layout.parse, filesystem.matching(folder, pattern))
     return [
         file
-        for file in beside
+        for file in found
         if file is not None
-        and new.first <= file.first <= new.last
+        and file.first <= new.last
+        and new.first <= file.last
         and file.path.rpartition("/")[2] != name
     ]
 
 
-def remove(old: ArchivedFile, new: str, format_: Format, spool: Spool, ask: Ask) -> None:
-    """Removes a file, but for what lies beyond a new one.
+def take_out(old: ArchivedFile, offsets: Ranges, format_: Format, spool: Spool, ask: Ask) -> None:
+    """Removes the records at these offsets from a file, and the file if there are no others.
 
     Raises:
       BridgeError: it cannot be read, or its rest not be written.
     """
-    found = layout.parse(new)
-    last = old.last if found is None else found.last
-    if old.last > last:
-        _keep_rest(old, last, format_, spool, ask)
-    ask("delete", old.path, partial(filesystem.delete, old.path))
+    common = offsets.between(old.first, old.last + 1).count
+    if not common:
+        return
+    rest = ""
+    if common < old.last + 1 - old.first:
+        rest = _keep_rest(old, offsets, format_, spool, ask)
+    if rest != old.path:
+        ask("delete", old.path, partial(filesystem.delete, old.path))
 
 
-def _keep_rest(old: ArchivedFile, last: int, format_: Format, spool: Spool, ask: Ask) -> None:
+def _keep_rest(old: ArchivedFile, offsets: Ranges, format_: Format, spool: Spool, ask: Ask) -> str:
+    """Returns the file that has the rest; none where there is no rest."""
     folder, _, name = old.path.rpartition("/")
-    first, header = old.last, format_.header(KafkaRecord)
+    header = format_.header(KafkaRecord)
     spool.write(name, 0, header)
-    size = len(header)
-    for offset, encoded in format_.after(old.path, last, ask):
-        first = min(first, offset)
+    size, spans = len(header), []
+    for first, last, encoded in format_.without(old.path, offsets, ask):
         data = format_.block(encoded)
         spool.write(name, size, data)
         size += len(data)
-    rest = layout.kafka_name(old.topic, old.partition or 0, first, old.last, old.extension)
+        spans.append((first, last))
+    if not spans:
+        return ""
+    first, last = spans[0][0], spans[-1][1]
+    rest = layout.kafka_name(old.topic, old.partition or 0, first, last, old.extension)
     path = filesystem.join(folder, rest)
     ask("write", path, partial(filesystem.publish, spool.path(name), path, _no_progress))
+    return path
 
 
 def _no_progress() -> None:

@@ -14,6 +14,7 @@ from transforms import filesystem
 from transforms.archive.files import Ask
 from transforms.errors import DeliveryError, TransferError
 from transforms.health import DESTINATION, pauses
+from transforms.ranges import Ranges
 from transforms.registry import Bridge
 
 THREADS = 8
@@ -33,22 +34,28 @@ class Complete:
       source: where it is spooled.
       path: its place.
       count, payload_bytes: of the records in it.
+      offsets: of the Kafka records in it.
     """
 
     source: str
     path: str
     count: int
     payload_bytes: int
+    offsets: Ranges = Ranges()  # noqa: RUF009
 
 
 class Publisher:
     """Threads that publish files, and count what is in those that are visible.
 
     Args:
-      tidy: called with each file's path once it is visible.
+      tidy: called with each file once it is visible.
+      counted_as: the counter of what is visible.
     """
 
-    def __init__(self, bridge: Bridge, tidy: Callable[[str, Ask], None]) -> None:
+    def __init__(
+        self, bridge: Bridge, tidy: Callable[[Complete, Ask], None], counted_as: str
+    ) -> None:
+        self._counted_as = counted_as
         self._bridge = bridge
         self._tidy = tidy
         self._timeout_s = bridge.config.delivery_timeout_s
@@ -129,10 +136,11 @@ class Publisher:
     def _publish(self, file: Complete) -> None:
         publish = partial(filesystem.publish, file.source, file.path, self._moved)
         self.insist(lambda ask: ask("write", file.path, publish))
-        self.insist(partial(self._tidy, file.path))
+        self.insist(partial(self._tidy, file))
         self._moved()
-        self._bridge.counts.add("delivered", file.count)
-        self._bridge.counts.add("bytes", file.payload_bytes)
+        self._bridge.counts.add(self._counted_as, file.count)
+        if self._counted_as == "delivered":
+            self._bridge.counts.add("bytes", file.payload_bytes)
 
     def _moved(self) -> None:
         self._progress += 1

@@ -23,6 +23,7 @@ class ArchiveSinkConfig:
       format: `avro`, whole and lossless, or `json`, for people.
       codec: how files are compressed; `deflate` of JSON Lines is gzip.
       file_bytes: of payload; a file that has got so many is closed.
+      counted_as: the counter of what is in visible files.
       topic: the topic's name that messages of Pub/Sub are kept under, which do not name it.
       schema_registry, schema_registry_login: what JSON Lines are decoded by, as `SchemaRegistry`
         takes it; empty: without one.
@@ -34,6 +35,7 @@ class ArchiveSinkConfig:
     codec: Codec = "zstandard"
     file_bytes: int = 256_000_000
     topic: str = ""
+    counted_as: str = "delivered"
     schema_registry: str = ""
     schema_registry_login: str | None = None
 

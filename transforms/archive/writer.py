@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,7 @@ from transforms.archive.json_lines import JsonFormat
 from transforms.archive.publishing import Complete, Publisher
 from transforms.archive.spool import Spool, root_for
 from transforms.errors import DeliveryError, TransferError
+from transforms.ranges import Ranges, Span
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge
 from transforms.schema_registry import SchemaRegistry
@@ -56,6 +58,7 @@ class _File:
       first, last: offsets, or publish times.
       size: what is spooled.
       queued: blocks that are being compressed.
+      spans: the offsets of what is in blocks.
     """
 
     place: Place
@@ -73,6 +76,7 @@ class _File:
     count: int = 0
     payload_bytes: int = 0
     queued: int = 0
+    spans: list[Span] = field(default_factory=list)
 
 
 class ArchiveWriter:
@@ -96,7 +100,7 @@ class ArchiveWriter:
             self._spool = Spool(root_for(self._url))
         except OSError as error:
             raise DeliveryError(f"archive {self._url}: no place for files: {error}") from error
-        self._publisher = Publisher(bridge, self._tidy)
+        self._publisher = Publisher(bridge, self._tidy, config.counted_as)
         self._pool = ThreadPoolExecutor(_THREADS, "compress")
         self._files: dict[tuple[Place, int], _File] = {}
         self._current: dict[Place, _File] = {}
@@ -175,6 +179,7 @@ class ArchiveWriter:
         file.payload_bytes += encoded.payload_bytes
         if file.of is KafkaRecord:
             file.last = rows[-1].offset
+            _add_spans(file.spans, rows)
         else:
             times = [message.publish_time_ms or 0 for message in rows]
             file.first, file.last = min(file.first, *times), max(file.last, *times)
@@ -213,7 +218,13 @@ class ArchiveWriter:
         while file.queued:
             self._settle()
         self._publisher.submit(
-            Complete(self._spool.path(file.name), self._path(file), file.count, file.payload_bytes)
+            Complete(
+                self._spool.path(file.name),
+                self._path(file),
+                file.count,
+                file.payload_bytes,
+                Ranges().with_spans(file.spans),
+            )
         )
 
     def _path(self, file: _File) -> str:
@@ -226,11 +237,10 @@ class ArchiveWriter:
             name = layout.kafka_name(topic, partition, file.first, file.last, extension)
         return filesystem.join(self._url, f"{layout.folder(topic, file.day)}/{name}")
 
-    def _tidy(self, path: str, ask: Ask) -> None:
-        """Removes what a file replaces."""
-        old = ask("list", path, partial(leftovers.replaced_by, path))
-        for file in old:
-            leftovers.remove(file, path, self._format, self._spool, ask)
+    def _tidy(self, file: Complete, ask: Ask) -> None:
+        """Takes what a file has out of older ones."""
+        for old in ask("list", file.path, partial(leftovers.beside, file.path)):
+            leftovers.take_out(old, file.offsets, self._format, self._spool, ask)
 
     # -- the process's view
 
@@ -257,6 +267,17 @@ class ArchiveWriter:
         self._publisher.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._spool.close()
+
+
+def _add_spans(spans: list[Span], rows: Sequence[Any]) -> None:
+    """Adds the offsets of rows, which ascend, to those of the rows before."""
+    first, last = rows[0].offset, rows[-1].offset
+    whole = last - first == len(rows) - 1
+    for at, end in [(first, last)] if whole else ((row.offset, row.offset) for row in rows):
+        if spans and spans[-1][1] + 1 == at:
+            spans[-1] = spans[-1][0], end
+        else:
+            spans.append((at, end))
 
 
 def _format(config: Any) -> Format:

@@ -45,9 +45,10 @@ EXTRAS = {
     "kerberos": ["gssapi>=1.8,<2"],
     # Dead letters at s3://: Beam's filesystem for S3 is built on it.
     "s3": ["boto3>=1.34,<2"],
-    # Tests (hypothesis: every inverse pair has a property; moto, on flask: an S3 of the tests' own)
-    # and checks.
+    # Tests (hypothesis: every inverse pair has a property; moto, on flask: an S3 of the tests' own;
+    # gcp-storage-emulator: a Google Cloud Storage) and checks.
     "dev": [
+        "gcp-storage-emulator>=2026.7",
         "moto[s3]>=5,<6",
         "flask>=3,<4",
         "flask-cors>=5,<7",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import file_stores
 import pytest
 from kafka_clients import Clients
 
@@ -42,3 +43,26 @@ def creating_stack():
 def topic(clients, unique):
     """A topic of the test's own, with one partition."""
     return clients.topic(unique)
+
+
+@pytest.fixture(scope="module")
+def s3_server():
+    with file_stores.s3() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def gcs_server():
+    with file_stores.gcs() as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["folder", "s3", "gs"])
+def store(request, unique, tmp_path):
+    """Each place for files, empty."""
+    if request.param == "folder":
+        return file_stores.Folder(tmp_path)
+    name = file_stores.bucket_name(unique)
+    if request.param == "s3":
+        return file_stores.s3_bucket(request.getfixturevalue("s3_server"), name)
+    return file_stores.gcs_bucket(request.getfixturevalue("gcs_server"), name)

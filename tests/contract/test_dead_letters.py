@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import confluent_kafka
+import file_stores
 import pytest
 from ends import DEADLINE_S, Kafka, PubSub
 from kafka import KafkaAdminClient, TopicPartition
-from moto.server import ThreadedMotoServer
 
 from transforms import filesystem, limits
 from transforms.dead_letters import files
@@ -112,31 +112,16 @@ def local(tmp_path):
     return at_folder(f"{tmp_path}/new/dead", lambda: FileDeadLetters(f"{tmp_path}/file/dead"))
 
 
-@pytest.fixture(scope="module")
-def s3_server():
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
 @pytest.fixture
 def s3(s3_server, unique, monkeypatch):
     """A bucket, reached by what the environment says, as by all of Amazon's tools."""
-    import boto3
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    bucket = unique.replace("_", "-")[-60:].strip("-")
-    boto3.client("s3").create_bucket(Bucket=bucket)
+    bucket = file_stores.s3_bucket(s3_server, file_stores.bucket_name(unique))
 
     def down():
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{NOBODY}")
-        return FileDeadLetters(f"s3://{bucket}/dead")
+        return FileDeadLetters(bucket.url)
 
-    return at_folder(f"s3://{bucket}/dead", down)
+    return at_folder(bucket.url, down)
 
 
 @pytest.fixture

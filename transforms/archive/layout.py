@@ -32,7 +32,7 @@ _PATH = re.compile(
     r"(?P=topic)\+"
     r"(?:(?P<partition>\d{5,10})\+(?P<first>\d{20})\+(?P<last>\d{20})"
     r"|(?P<from>\d{8}T\d{6}\.\d{3}Z)\+(?P<to>\d{8}T\d{6}\.\d{3}Z)\+(?P<unique>[0-9a-f]{12}))"
-    rf"\.(?P<extension>{'|'.join(map(re.escape, EXTENSIONS))})",
+    rf"\.(?P<extension>{'|'.join(map(re.escape, EXTENSIONS))})\Z",
     re.ASCII,
 )
 
@@ -95,7 +95,7 @@ def pubsub_name(topic: str, first_ms: int, last_ms: int, unique: str, extension:
 def parse(path: str) -> ArchivedFile | None:
     """What a path says; None if it is none of an archive's files."""
     found = _PATH.search(path)
-    if found is None or found.end() != len(path):
+    if found is None:
         return None
     try:
         date = datetime(*map(int, found.group("year", "month", "day")), tzinfo=timezone.utc)  # type: ignore[misc, arg-type]

@@ -12,6 +12,9 @@ from transforms.errors import PreflightError
 
 _Answer = TypeVar("_Answer")
 
+PATIENCE_S = 60.0
+"""A service that does not answer for so long ends what only reads."""
+
 _AGAIN_AFTER_S = 0.2
 
 

@@ -15,10 +15,10 @@ from pipelines.checks import quiet_clients, retried, run_all
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, CHECKS_S
 from transforms.audit.kafka_ledger import Asked
-from transforms.audit.pubsub import Past
 from transforms.errors import PreflightError
 from transforms.kafka.client import Admin, Offsets, Partition
 from transforms.pubsub import client as pubsub
+from transforms.pubsub.temporary import Past
 from transforms.ranges import Ranges
 
 _log = logging.getLogger(__name__)
@@ -264,5 +264,5 @@ def _doubts_of_pubsub(options: Options, past: Past | None) -> list[str]:
         return []
     if past.snapshot:
         return [f"{past.topic} is read as {past.snapshot} has it, not before"]
-    moment = datetime.fromtimestamp(past.since_ms // 1000, timezone.utc)
+    moment = datetime.fromtimestamp((past.since_ms or 0) // 1000, timezone.utc)
     return [f"{past.topic} is read from {moment:%Y-%m-%dT%H:%M:%SZ} on, not before"]

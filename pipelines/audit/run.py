@@ -14,16 +14,20 @@ from pipelines.audit.progress import Meter
 from pipelines.checks import retried
 from pipelines.preflight import common
 from transforms import origins
-from transforms.audit import kafka, pubsub
 from transforms.audit.kafka_ledger import KafkaLedger
 from transforms.audit.letters import Letters
 from transforms.audit.pubsub_ledger import PubsubLedger
 from transforms.audit.rows import Missing, Others, Row, Rule
 from transforms.control import Control
 from transforms.errors import PreflightError, SourceError, TransferError
+from transforms.kafka import beside
 from transforms.kafka.client import Offsets, Partition
+from transforms.pubsub import temporary
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord
+
+PREFIX = "bridge-audit-"
+"""What the names of temporary subscriptions begin with, and of the clients that read Kafka."""
 
 Ledger = KafkaLedger | PubsubLedger
 Batches = Generator[list[Any], None, None]
@@ -61,11 +65,11 @@ class Audit:
         options, facts, ledger = self._options, self._facts, self.ledger
         with ExitStack() as opened:
             if facts.past:
-                temporary = pubsub.temporary_subscription(facts.past, options.pubsub)
-                self._subscription = opened.enter_context(temporary)
+                made = temporary.temporary_subscription(PREFIX, facts.past, options.pubsub)
+                self._subscription = opened.enter_context(made)
             if facts.letters:
-                temporary = pubsub.temporary_subscription(facts.letters, options.pubsub)
-                self._letters_subscription = opened.enter_context(temporary)
+                made = temporary.temporary_subscription(PREFIX, facts.letters, options.pubsub)
+                self._letters_subscription = opened.enter_context(made)
             self._take("source", self._source(), ledger.expect)
             ledger.seal()
             self._take("destination", self._destination(), ledger.deliver)
@@ -105,7 +109,8 @@ class Audit:
     def _source(self) -> Batches:
         if self._options.from_kafka:
             asked = self._facts.kafka.asked
-            yield from kafka.read(self._options.kafka, {p: a.read for p, a in asked.items()})
+            ranges = {p: a.read for p, a in asked.items()}
+            yield from beside.read(PREFIX, self._options.kafka, ranges)
         elif self._options.archive:
             yield from _messages(self._read_archive(), self._options.archive)
         else:
@@ -114,7 +119,7 @@ class Audit:
     def _destination(self) -> Batches:
         options = self._options
         if options.kafka_topic:
-            yield from kafka.read(options.kafka, self._to_the_end(self._facts.kafka.begin))
+            yield from beside.read(PREFIX, options.kafka, self._to_the_end(self._facts.kafka.begin))
         elif options.archive:
             yield from self._read_archive()
         else:
@@ -126,7 +131,7 @@ class Audit:
         letters = Letters(place.name)
         if place.kind == "kafka":
             ranges = self._to_the_end(self._facts.kafka.letters)
-            for records in kafka.read(options.kafka, ranges):
+            for records in beside.read(PREFIX, options.kafka, ranges):
                 yield letters.in_records(records)
         elif place.kind == "pubsub":
             for messages in self._pull(self._letters_subscription):
@@ -137,7 +142,7 @@ class Audit:
     def _pull(self, subscription: str) -> Iterator[list[PubsubRecord]]:
         options = self._options
         idle_s, service = options.idle_seconds, options.pubsub
-        return pubsub.read(subscription, idle_s, self._stopping, service=service)
+        return temporary.read(subscription, idle_s, self._stopping, service=service)
 
     def _stopping(self) -> bool:
         return self._control.stopping

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 
-from pipelines.options import Options
 from pipelines.preflight import common
-from pipelines.preflight.common import Facts
-from transforms.kafka.client import Consumer, ConsumerConfig, Offsets, Partition
+from transforms.kafka.client import Consumer, ConsumerConfig, KafkaConfig, Offsets, Partition
 from transforms.kafka.clients import open_consumer
 from transforms.records import KafkaRecord
 
@@ -38,8 +36,9 @@ def spread(count: int, available: Mapping[Partition, int]) -> dict[Partition, in
 
 
 def newest(
-    options: Options,
-    facts: Facts,
+    cluster: KafkaConfig,
+    reader: str,
+    partitions: Collection[Partition],
     count: int,
     note: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
@@ -50,15 +49,16 @@ def newest(
     is missing then is looked for further back.
 
     Args:
+      reader: what the client has in place of a group's name.
       note: told in one line why there are fewer than `count`.
     Raises:
       PreflightError, SourceError: the topics cannot be read.
     """
-    with closing(common.open_kafka(options.kafka)) as admin:
-        first = admin.beginning_offsets(facts.partitions)
-        begins = admin.end_offsets(facts.partitions)
-    config = ConsumerConfig(options.group_id, fetch_bytes=_FETCH_BYTES)
-    with closing(open_consumer(options.kafka, config)) as consumer:
+    with closing(common.open_kafka(cluster)) as admin:
+        first = admin.beginning_offsets(partitions)
+        begins = admin.end_offsets(partitions)
+    config = ConsumerConfig(reader, fetch_bytes=_FETCH_BYTES)
+    with closing(open_consumer(cluster, config)) as consumer:
         reading = _Reading(consumer, clock)
         left, ahead = count, 1
         while left and not reading.obstacle:

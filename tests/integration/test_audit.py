@@ -204,11 +204,11 @@ def test_gaps_and_expired_offsets_are_no_alarm(audit, kafka, pubsub, retained, u
 
 def kafka_committed(kafka, topic: str) -> list[KafkaRecord]:
     """All committed records of one partition."""
-    from transforms.audit.kafka import read
+    from transforms.kafka.beside import read
     from transforms.ranges import Ranges
 
     end = kafka.size(topic)
-    batches = read(kafka.config, {(topic, 0): Ranges(((0, end - 1),))})
+    batches = read("test-", kafka.config, {(topic, 0): Ranges(((0, end - 1),))})
     return [record for batch in batches for record in batch]
 
 

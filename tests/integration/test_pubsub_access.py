@@ -24,12 +24,12 @@ from pipelines.audit import cli as audit
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
 from pipelines.preflight.__main__ import main as sample
 from pipelines.redrive import cli as redrive
-from transforms.audit.pubsub import Past, temporary_subscription
 from transforms.dead_letters.letter import DeadLetter
 from transforms.dead_letters.places import Place, open_sink
 from transforms.errors import DeliveryError, PreflightError
 from transforms.pubsub.client import Publisher, open_admin, to_proto
 from transforms.pubsub.service import Service
+from transforms.pubsub.temporary import Past, temporary_subscription
 from transforms.records import KafkaRecord, PubsubRecord
 
 ROOT = Path(__file__).parents[2]
@@ -269,7 +269,7 @@ def test_a_subscription_that_may_not_be_made_names_what_is_missing(
     with (
         cloud() as service,
         pytest.raises(PreflightError, match=says),
-        temporary_subscription(Past(topic, PROJECT), service),
+        temporary_subscription("bridge-audit-", Past(topic, PROJECT), service),
     ):
         pass
 

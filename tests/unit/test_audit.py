@@ -13,8 +13,7 @@ from pipelines.audit import cli, options, preflight, show
 from pipelines.audit.options import FLAGS
 from pipelines.audit.progress import Meter
 from pipelines.options import FLAGS as BRIDGE_FLAGS
-from transforms.audit import kafka, letters, pubsub
-from transforms.audit.pubsub import Past
+from transforms.audit import letters
 from transforms.audit.rows import Missing, Others, Row
 from transforms.dead_letters.avro import to_avro
 from transforms.dead_letters.letter import DeadLetter
@@ -25,8 +24,11 @@ from transforms.errors import (
     UnavailableError,
     UsageError,
 )
+from transforms.kafka import beside
 from transforms.kafka.client import KafkaConfig, TopicInfo
+from transforms.pubsub import temporary
 from transforms.pubsub.client import Received, SubscriptionInfo
+from transforms.pubsub.temporary import Past
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord
 
@@ -226,7 +228,7 @@ def service(monkeypatch):
     fake = FakePubsub()
     monkeypatch.setattr(preflight.common, "open_kafka", lambda cluster: FakeCluster())
     monkeypatch.setattr(preflight.pubsub, "open_admin", lambda *_: fake)
-    monkeypatch.setattr(pubsub, "open_admin", lambda *_: fake)
+    monkeypatch.setattr(temporary, "open_admin", lambda *_: fake)
     return fake
 
 
@@ -340,7 +342,9 @@ def test_a_temporary_subscription_is_deleted_whatever_happens(service, refuses_s
     names = []
 
     def use() -> None:
-        with pubsub.temporary_subscription(Past(TOPIC, "projects/q", "filter", 5)) as name:
+        with temporary.temporary_subscription(
+            "bridge-audit-", Past(TOPIC, "projects/q", "filter", 5)
+        ) as name:
             names.append(name)
             raise ZeroDivisionError
 
@@ -391,9 +395,9 @@ class FakeSubscriber:
 def pulled(monkeypatch, script, idle_s=10):
     clock = Clock()
     fake = FakeSubscriber(script, clock)
-    monkeypatch.setattr(pubsub, "Subscriber", lambda *_: fake)
-    monkeypatch.setattr(pubsub.time, "sleep", lambda seconds: None)
-    found = pubsub.read(SUBSCRIPTION, idle_s, lambda: False, clock, lambda: 100.0)
+    monkeypatch.setattr(temporary, "Subscriber", lambda *_: fake)
+    monkeypatch.setattr(temporary.time, "sleep", lambda seconds: None)
+    found = temporary.read(SUBSCRIPTION, idle_s, lambda: False, clock, lambda: 100.0)
     return fake, clock, found
 
 
@@ -457,8 +461,8 @@ class FakeConsumer:
 
 
 def kafka_read(monkeypatch, consumer, ranges):
-    monkeypatch.setattr(kafka, "open_consumer", lambda cluster, config: consumer)
-    batches = kafka.read(KafkaConfig("broker:9092"), ranges, consumer.clock)
+    monkeypatch.setattr(beside, "open_consumer", lambda cluster, config: consumer)
+    batches = beside.read("bridge-audit-", KafkaConfig("broker:9092"), ranges, consumer.clock)
     return [(r.partition, r.offset) for batch in batches for r in batch]
 
 
@@ -586,8 +590,8 @@ def test_an_audit_that_cannot_be_finished_says_so_and_prints_no_table(monkeypatc
     def subscription(*_):
         yield "s"
 
-    monkeypatch.setattr(kafka, "read", broken)
-    monkeypatch.setattr(pubsub, "temporary_subscription", subscription)
+    monkeypatch.setattr(beside, "read", broken)
+    monkeypatch.setattr(temporary, "temporary_subscription", subscription)
     status = cli.main([SERVERS, "--kafka_topics=a", f"--pubsub_topic={TOPIC}"])
     out, err = capsys.readouterr()
     assert (status, out) == (1, "")

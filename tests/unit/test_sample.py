@@ -231,7 +231,8 @@ def newest(monkeypatch, log: Log, count: int) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     facts = Facts(partitions=tuple(log._ends))
     clock = lambda: log.now_s  # noqa: E731
-    records = sample_kafka.newest(options, facts, count, notes.append, clock)
+    parts = facts.partitions
+    records = sample_kafka.newest(options.kafka, "reader", parts, count, notes.append, clock)
     return [record.name for record in records], notes
 
 

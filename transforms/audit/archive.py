@@ -9,7 +9,7 @@ from typing import Any
 
 from transforms import filesystem
 from transforms.archive import files
-from transforms.audit.kafka import PATIENCE_S
+from transforms.deadlines import PATIENCE_S
 from transforms.errors import SourceError
 from transforms.records import KafkaRecord, PubsubRecord
 

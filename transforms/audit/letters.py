@@ -8,8 +8,8 @@ from functools import partial
 
 from transforms import filesystem
 from transforms.audit.identity import number
-from transforms.audit.kafka import PATIENCE_S
 from transforms.dead_letters.avro import from_avro
+from transforms.deadlines import PATIENCE_S
 from transforms.errors import SourceError
 from transforms.records import KafkaRecord, PubsubRecord
 

@@ -27,7 +27,7 @@ from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord
 
 PREFIX = "bridge-audit-"
-"""What the names of temporary subscriptions begin with, and of the clients that read Kafka."""
+"""What the names of temporary subscriptions begin with."""
 
 Ledger = KafkaLedger | PubsubLedger
 Batches = Generator[list[Any], None, None]
@@ -110,7 +110,7 @@ class Audit:
         if self._options.from_kafka:
             asked = self._facts.kafka.asked
             ranges = {p: a.read for p, a in asked.items()}
-            yield from beside.read(PREFIX, self._options.kafka, ranges)
+            yield from beside.read(self._options.kafka, ranges)
         elif self._options.archive:
             yield from _messages(self._read_archive(), self._options.archive)
         else:
@@ -119,7 +119,7 @@ class Audit:
     def _destination(self) -> Batches:
         options = self._options
         if options.kafka_topic:
-            yield from beside.read(PREFIX, options.kafka, self._to_the_end(self._facts.kafka.begin))
+            yield from beside.read(options.kafka, self._to_the_end(self._facts.kafka.begin))
         elif options.archive:
             yield from self._read_archive()
         else:
@@ -131,7 +131,7 @@ class Audit:
         letters = Letters(place.name)
         if place.kind == "kafka":
             ranges = self._to_the_end(self._facts.kafka.letters)
-            for records in beside.read(PREFIX, options.kafka, ranges):
+            for records in beside.read(options.kafka, ranges):
                 yield letters.in_records(records)
         elif place.kind == "pubsub":
             for messages in self._pull(self._letters_subscription):

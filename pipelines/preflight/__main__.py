@@ -90,8 +90,7 @@ def _sample(options: Options, facts: Facts, count: int, notes: list[str]) -> Tal
     if options.pipeline == KAFKA_TO_PS:
         output.say(f"reading up to {count:,} of the newest records; nothing is committed")
         tally, add = tally_of_records(options, facts)
-        cluster, parts = options.kafka, facts.partitions
-        records = sample_kafka.newest(cluster, options.group_id, parts, count, notes.append)
+        records = sample_kafka.newest(options.kafka, facts.partitions, count, notes.append)
         with closing(records):
             for record in records:
                 add(record)

@@ -37,7 +37,6 @@ def spread(count: int, available: Mapping[Partition, int]) -> dict[Partition, in
 
 def newest(
     cluster: KafkaConfig,
-    reader: str,
     partitions: Collection[Partition],
     count: int,
     note: Callable[[str], None],
@@ -49,7 +48,6 @@ def newest(
     is missing then is looked for further back.
 
     Args:
-      reader: what the client has in place of a group's name.
       note: told in one line why there are fewer than `count`.
     Raises:
       PreflightError, SourceError: the topics cannot be read.
@@ -57,7 +55,7 @@ def newest(
     with closing(common.open_kafka(cluster)) as admin:
         first = admin.beginning_offsets(partitions)
         begins = admin.end_offsets(partitions)
-    config = ConsumerConfig(reader, fetch_bytes=_FETCH_BYTES)
+    config = ConsumerConfig(group_id="", fetch_bytes=_FETCH_BYTES)
     with closing(open_consumer(cluster, config)) as consumer:
         reading = _Reading(consumer, clock)
         left, ahead = count, 1

@@ -208,7 +208,7 @@ def kafka_committed(kafka, topic: str) -> list[KafkaRecord]:
     from transforms.ranges import Ranges
 
     end = kafka.size(topic)
-    batches = read("test-", kafka.config, {(topic, 0): Ranges(((0, end - 1),))})
+    batches = read(kafka.config, {(topic, 0): Ranges(((0, end - 1),))})
     return [record for batch in batches for record in batch]
 
 

@@ -462,7 +462,7 @@ class FakeConsumer:
 
 def kafka_read(monkeypatch, consumer, ranges):
     monkeypatch.setattr(beside, "open_consumer", lambda cluster, config: consumer)
-    batches = beside.read("bridge-audit-", KafkaConfig("broker:9092"), ranges, consumer.clock)
+    batches = beside.read(KafkaConfig("broker:9092"), ranges, consumer.clock)
     return [(r.partition, r.offset) for batch in batches for r in batch]
 
 

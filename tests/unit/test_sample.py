@@ -232,7 +232,7 @@ def newest(monkeypatch, log: Log, count: int) -> tuple[list[str], list[str]]:
     facts = Facts(partitions=tuple(log._ends))
     clock = lambda: log.now_s  # noqa: E731
     parts = facts.partitions
-    records = sample_kafka.newest(options.kafka, "reader", parts, count, notes.append, clock)
+    records = sample_kafka.newest(options.kafka, parts, count, notes.append, clock)
     return [record.name for record in records], notes
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 
 from transforms.control import Clock
@@ -29,22 +28,19 @@ _FETCH_BYTES = 20_000_000
 
 
 def read(
-    reader: str,
     cluster: KafkaConfig,
     ranges: Mapping[Partition, Ranges],
     clock: Clock = time.monotonic,
-) -> Iterator[list[KafkaRecord]]:
+) -> Generator[list[KafkaRecord]]:
     """What each poll brought of these offsets, in order by partition; empty while waiting.
 
-    Args:
-      reader: what the name begins with that the client has in place of a group's.
     Raises:
       SourceError: the cluster does not answer for a minute, or an offset is gone.
     """
     left = Remaining(ranges)
     if not left.partitions:
         return
-    config = ConsumerConfig(f"{reader}{uuid.uuid4().hex}", fetch_bytes=_FETCH_BYTES)
+    config = ConsumerConfig(group_id="", fetch_bytes=_FETCH_BYTES)
     with closing(open_consumer(cluster, config)) as consumer:
         consumer.assign({part: left.begin(part) for part in left.partitions})
         heard = clock()
@@ -77,22 +73,20 @@ def read(
 
 
 def follow(
-    reader: str,
     cluster: KafkaConfig,
     topics: Sequence[str],
     begin: Offsets,
     clock: Clock = time.monotonic,
-) -> Iterator[list[KafkaRecord]]:
+) -> Generator[list[KafkaRecord]]:
     """What each poll brought of topics (names, or one ^regex), for as long as it is asked for;
     empty while nothing comes. Partitions that are new are read from their first offset.
 
     Args:
-      reader: what the name begins with that the client has in place of a group's.
       begin: where each partition of now begins.
     Raises:
       SourceError: the cluster does not answer for a minute.
     """
-    config = ConsumerConfig(f"{reader}{uuid.uuid4().hex}", fetch_bytes=_FETCH_BYTES)
+    config = ConsumerConfig(group_id="", fetch_bytes=_FETCH_BYTES)
     with closing(open_consumer(cluster, config)) as consumer:
         positions = dict(begin)
         consumer.assign(positions)

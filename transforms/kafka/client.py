@@ -47,7 +47,8 @@ class ConsumerConfig:
     """What a consumer needs beyond the cluster. Times end in their unit.
 
     Attributes:
-      group_id: the group whose offsets are read and committed.
+      group_id: the group whose offsets are read and committed; empty for a consumer that is only
+        assigned partitions, and needs no right to a group.
       instance_id: static membership (`group.instance.id`), or None.
       max_poll_interval_ms: longest time between two polls before the group evicts the member.
       metadata_interval_ms: how often new partitions and matching topics are looked for.

@@ -232,7 +232,7 @@ def _settings(cluster: KafkaConfig, config: ConsumerConfig) -> dict[str, Any]:
         **connection(cluster, "consumer", config.request_timeout_s),
         "fetch_max_bytes": answer_bytes,
         "max_partition_fetch_bytes": share_bytes,
-        "group_id": config.group_id,
+        "group_id": config.group_id or None,
         "group_instance_id": config.instance_id,
         "max_poll_interval_ms": config.max_poll_interval_ms,
         "metadata_max_age_ms": config.metadata_interval_ms,

@@ -230,6 +230,8 @@ class LibrdkafkaConsumer(AskingConsumer):
 
     def _on_error(self, error: KafkaError) -> None:
         """Client-wide errors; those of a partition come as messages."""
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and not self._group_id:
+            return
         callback = self._token_callback
         trouble = callback.tokens.failure if callback is not None else None
         if error.code() in REFUSED_LOGINS and isinstance(trouble, UnavailableError):

@@ -17,6 +17,9 @@ from transforms.kafka.librdkafka import login
 from transforms.kafka.login import login as login_of
 from transforms.kafka.property_table import Role
 
+_NO_GROUP = "none"
+"""librdkafka wants a name, and asks who coordinates such a group; it never joins it."""
+
 _UNKNOWN_TOPIC_MS = 10_000
 """A topic that the brokers have not heard of for so long does not exist."""
 
@@ -48,7 +51,7 @@ def of_consumer(cluster: KafkaConfig, config: ConsumerConfig) -> dict[str, Any]:
         "receive.message.max.bytes": max(100_000_000, answer_bytes + 1_000_000),
         "queued.max.messages.kbytes": answer_bytes // 1024,
         "fetch.queue.backoff.ms": 10,
-        "group.id": config.group_id,
+        "group.id": config.group_id or _NO_GROUP,
         **({"group.instance.id": config.instance_id} if config.instance_id else {}),
         "max.poll.interval.ms": config.max_poll_interval_ms,
         "topic.metadata.refresh.interval.ms": config.metadata_interval_ms,

@@ -148,6 +148,8 @@ def add_flags(parser: Parser, flags: Sequence[Flag], pipeline: Pipeline) -> None
             settings |= {"nargs": "?", "const": "true", "metavar": "true|false"}
         else:
             settings |= {"metavar": f.metavar}
+        if f.bare:
+            settings |= {"nargs": "?", "const": f.bare}
         if f.repeatable:
             settings["action"] = "append"
         group.add_argument(f"--{f.name}", **settings)

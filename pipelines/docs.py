@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines import options
 from pipelines.audit import options as audit_options
+from pipelines.console import options as console_options
 from pipelines.flags import ARCHIVE, BACKFILL, BRIDGES, PIPELINES, Flag, Pipeline
 from pipelines.redrive import options as redrive_options
 
@@ -17,6 +18,7 @@ PAGES: dict[Path, tuple[Sequence[Flag], Sequence[Pipeline]]] = {
     _ROOT / "docs" / "archive.md": (options.FLAGS, [ARCHIVE]),
     _ROOT / "docs" / "backfill.md": (options.FLAGS, [BACKFILL]),
     _ROOT / "docs" / "audit.md": (audit_options.FLAGS, PIPELINES),
+    _ROOT / "docs" / "console.md": (console_options.FLAGS, PIPELINES),
     _ROOT / "docs" / "dead_letters.md": (redrive_options.FLAGS, PIPELINES),
 }
 """The pages with a table, whose flags stand in it, and for which pipelines."""
@@ -51,6 +53,7 @@ def _lines(flags: Sequence[Flag], pipelines: Sequence[Pipeline]) -> Iterator[str
 
 def _name(f: Flag) -> str:
     value = f"={f.metavar}" if f.metavar else ""
+    value = f"[{value}]" if f.bare else value
     negation = f", `--{f.negation}`" if f.negation else ""
     return _escaped(f"`--{f.name}{value}`{negation}")
 

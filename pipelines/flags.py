@@ -83,6 +83,7 @@ class Flag:
         any run.
       parse: from text to value, raises ValueError; `boolean` makes the value optional.
       metavar: the form of the value.
+      bare: the value where the flag stands alone; empty where it must have one.
       repeatable: may be given more than once; the value is then a tuple of values.
       secret: kept out of `repr`.
       negation: the flag that says false, for a boolean that is neither by default.
@@ -101,6 +102,7 @@ class Flag:
     default_text: str = ""
     parse: Callable[[str], Any] = values.text_value
     metavar: str = ""
+    bare: str = ""
     repeatable: bool = False
     secret: bool = False
     negation: str = ""

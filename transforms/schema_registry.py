@@ -59,6 +59,14 @@ class SchemaRegistry:
                 "env:NAME, file:PATH or secret:projects/... of USER:PASSWORD"
             )
 
+    def check(self) -> None:
+        """Asks for something that every registry answers.
+
+        Raises:
+          UnavailableError, SourceError: as `fetch`.
+        """
+        self._get("schemas/types", list)
+
     def fetch(self, schema_id: int) -> Registered | None:
         """Asks for a schema, and for those that it refers to; None: there is none of this id.
 
@@ -97,8 +105,8 @@ class SchemaRegistry:
             raise self._no_registry("no schema")
         return text
 
-    def _get(self, path: str) -> dict[str, Any] | None:
-        """The JSON object at a path; None: there is none."""
+    def _get(self, path: str, kind: type = dict) -> Any:
+        """The JSON of this kind at a path; None: there is none, which the registry says itself."""
         what = f"get {path} from the schema registry {self.url}"
         try:
             answer = within(_IN_ALL_S, lambda: self._asked(path))
@@ -113,7 +121,7 @@ class SchemaRegistry:
             raise UnavailableError(f"{what}: no answer ({_cause(error)}); check it") from error
         status = answer.status_code
         if status == 404:
-            self._object(answer)
+            self._understood(answer, dict)
             return None
         if status in (401, 403):
             raise SourceError(f"{what}: it answers {status}: {self._refusal()}")
@@ -121,7 +129,7 @@ class SchemaRegistry:
             raise UnavailableError(f"{what}: it answers {status}")
         if status != 200:
             raise self._no_registry(f"status {status}")
-        return self._object(answer)
+        return self._understood(answer, kind)
 
     def _asked(self, path: str) -> requests.Response:
         auth = None
@@ -140,13 +148,13 @@ class SchemaRegistry:
         answer.close()
         return answer
 
-    def _object(self, answer: requests.Response) -> dict[str, Any]:
+    def _understood(self, answer: requests.Response, kind: type) -> Any:
         try:
             found = json.loads(answer.content)
         except (ValueError, RecursionError):
             found = None
-        if not isinstance(found, dict):
-            raise self._no_registry("no JSON object")
+        if not isinstance(found, kind):
+            raise self._no_registry("no such JSON")
         return found
 
     def _refusal(self) -> str:

@@ -174,17 +174,7 @@ def _begin_of_letters(options: Options, admin: Admin) -> dict[Partition, int]:
 def _partitions(
     options: Options, admin: Admin, topics: tuple[str, ...], flag: str
 ) -> list[Partition]:
-    for info in admin.topics(topics).values():
-        common.require("READ", info)
-    parts = admin.partitions(topics)
-    is_pattern = topics[0].startswith("^")
-    missing = [] if is_pattern else sorted(set(topics) - {topic for topic, _ in parts})
-    if missing or not parts:
-        raise PreflightError(
-            f"read {', '.join(missing or topics)}: no such topic at {options.bootstrap_servers}; "
-            f"correct {flag}"
-        )
-    return parts
+    return common.readable(admin, topics, options.bootstrap_servers, flag)
 
 
 # -- Pub/Sub and archives --------------------------------------------------------------------------

@@ -151,6 +151,27 @@ def open_kafka(cluster: KafkaConfig) -> Admin:
     )
 
 
+def readable(
+    admin: Admin, topics: Sequence[str], bootstrap_servers: str, flag: str
+) -> list[Partition]:
+    """All partitions of topics: names, or one ^regex.
+
+    Raises:
+      PreflightError: one does not exist, or this user may not read it; names the flag.
+    """
+    for info in admin.topics(topics).values():
+        require("READ", info)
+    parts = admin.partitions(topics)
+    is_pattern = topics[0].startswith("^")
+    missing = [] if is_pattern else sorted(set(topics) - {topic for topic, _ in parts})
+    if missing or not parts:
+        raise PreflightError(
+            f"read {', '.join(missing or topics)}: no such topic at {bootstrap_servers}; "
+            f"correct {flag}"
+        )
+    return parts
+
+
 def require(operation: Literal["READ", "WRITE"], topic: TopicInfo) -> None:
     """Refuses a topic that this user may not use so.
 

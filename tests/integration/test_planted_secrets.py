@@ -15,6 +15,7 @@ from secure_servers import BRIDGE, PASSWORDS
 
 from pipelines import graph, kafka_to_ps, preflight, ps_to_kafka, runtime
 from pipelines.audit import cli as audit
+from pipelines.console import cli as console
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
 from pipelines.preflight.__main__ import main as preflight_main
 from transforms.records import PubsubRecord
@@ -132,6 +133,7 @@ def test_no_secret_is_shown_by_a_log_in_that_fails(secure, pubsub, unique, flags
         ps_to_kafka.main: ends[PS_TO_KAFKA],
         kafka_to_ps.main: ends[KAFKA_TO_PS],
         audit.main: [*ends[KAFKA_TO_PS], f"--subscription={subscription}"],
+        console.main: ends[KAFKA_TO_PS][:2],
         preflight_main: [*ends[KAFKA_TO_PS], "--json"],
     }
     for main, argv in mains.items():

@@ -18,6 +18,7 @@ from ends import ROOT, Kafka, until
 from secure_servers import AWKWARD, BRIDGE, LOGINS, PASSWORDS, STRANGER, keystore
 
 from pipelines import kafka_to_ps, ps_to_kafka
+from pipelines.console import cli as console
 from transforms.records import KafkaRecord, PubsubRecord
 
 LIMIT_S = 10.0
@@ -92,6 +93,21 @@ def test_messages_go_both_ways_with_every_log_in(
     assert kafka_to_ps.main(to_pubsub(secure, listener, topic, returned, *flags)) == 0
     assert sorted(m.data for m in pubsub.receive(arrived, 3)) == [b"0", b"1", b"2"]
     assert plain.committed(f"group-{topic}") == 3
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(("listener", "mechanism"), CARRIED)
+def test_the_console_shows_a_topic_with_every_log_in(
+    secure, plain, unique, tmp_path, capfd, listener, mechanism, client
+):
+    if (mechanism, client) == ("GSSAPI", "librdkafka"):
+        client = "auto"
+    plain.send([KafkaRecord(plain.create(unique), value=b"shown")])
+    login = client_file(tmp_path, secure.properties(listener, mechanism))
+    servers = f"--bootstrap_servers={secure.bootstrap(listener)}"
+    flags = [servers, f"--kafka_topics={unique}", f"--kafka_client={client}", login]
+    assert console.main(flags) == 0
+    assert "\n  shown\n" in capfd.readouterr().out
 
 
 def test_a_password_of_any_characters_logs_in(secure, plain, pubsub, unique, tmp_path):
@@ -390,6 +406,22 @@ def test_what_a_user_lacks_to_read_is_named_until_nothing_is(
         assert re.search(says, capfd.readouterr().err), says
         secure.kafka.allow(STRANGER, kind, name, operation, prefixed=name.endswith("-"))
     assert kafka_to_ps.main(argv) == 0
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_console_needs_no_right_but_to_read_the_topic(
+    secure, plain, unique, capfd, stranger, client
+):
+    plain.send([KafkaRecord(plain.create(unique), value=b"shown")])
+    servers = f"--bootstrap_servers={secure.bootstrap('SASL_SSL')}"
+    flags = [servers, f"--kafka_topics={unique}", f"--kafka_client={client}", stranger]
+    assert console.main(flags) == 2
+    assert re.search(rf"describe topic {unique}.*allow Describe", capfd.readouterr().err)
+    secure.kafka.allow(STRANGER, "topic", unique, "read")
+    assert console.main(flags) == 0
+    assert "\n  shown\n" in capfd.readouterr().out
+    assert console.main([*flags, "--start=earliest"]) == 0
+    assert "\n  shown\n" in capfd.readouterr().out
 
 
 def test_what_a_user_lacks_to_write_is_named_until_nothing_is(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 
 from transforms.control import Clock
@@ -74,14 +74,15 @@ def read(
 
 def follow(
     cluster: KafkaConfig,
-    topics: Sequence[str],
+    topics: Callable[[], Sequence[str]],
     begin: Offsets,
     clock: Clock = time.monotonic,
 ) -> Generator[list[KafkaRecord]]:
-    """What each poll brought of topics (names, or one ^regex), for as long as it is asked for;
-    empty while nothing comes. Partitions that are new are read from their first offset.
+    """What each poll brought of topics, for as long as it is asked for; empty while nothing comes.
+    Partitions that are new are read from their first offset.
 
     Args:
+      topics: which they are now: names, or one ^regex.
       begin: where each partition of now begins.
     Raises:
       SourceError: the cluster does not answer for a minute.
@@ -96,7 +97,7 @@ def follow(
                 polled = consumer.poll(_POLL_S, _POLL_RECORDS)
                 if clock() - looked >= _LOOK_S:
                     looked = clock()
-                    if new := set(consumer.partitions(topics)) - set(positions):
+                    if new := set(consumer.partitions(topics())) - set(positions):
                         positions |= dict.fromkeys(new, 0)
                         consumer.assign(positions)
                     heard = clock()

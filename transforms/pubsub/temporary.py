@@ -8,14 +8,14 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from transforms.control import Clock
 from transforms.deadlines import PATIENCE_S
 from transforms.errors import CommitError, PreflightError, SourceError, UnavailableError
-from transforms.pubsub.client import PubsubAdmin, Subscriber, open_admin
+from transforms.pubsub.client import PubsubAdmin, Subscriber, emulator, open_admin
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
@@ -93,8 +93,11 @@ def temporary_subscription(reader: str, past: Past, service: Service = DEFAULT) 
                 expires_after_s=_EXPIRES_AFTER_S,
             )
             created = True
-            if past.since_ms is not None or past.snapshot:
-                admin.seek(name, past.since_ms, past.snapshot or None)
+            since_ms = past.since_ms
+            if since_ms is None and emulator():  # whose subscriptions begin with what is kept
+                since_ms = int(time.time() * 1000)
+            if since_ms is not None or past.snapshot:
+                admin.seek(name, since_ms, past.snapshot or None)
             yield name
         finally:
             _delete(admin, name, created)
@@ -117,7 +120,7 @@ def read(
     now: Callable[[], float] = time.time,
     service: Service = DEFAULT,
     how: Reading = _ALL_OF_THE_PAST,
-) -> Iterator[list[PubsubRecord]]:
+) -> Generator[list[PubsubRecord]]:
     """What each pull brought; acknowledged when the next one is asked for, else given back.
 
     Ends after `idle_s` without a message.

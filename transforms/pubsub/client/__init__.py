@@ -2,7 +2,7 @@
 
 from transforms.pubsub.client.access import ATTACH, CONSUME, PUBLISH, SEEK_TO
 from transforms.pubsub.client.admin import PubsubAdmin, SubscriptionInfo, open_admin
-from transforms.pubsub.client.common import endpoint
+from transforms.pubsub.client.common import emulator, endpoint
 from transforms.pubsub.client.publisher import Publisher, to_proto
 from transforms.pubsub.client.subscriber import Received, Subscriber
 
@@ -16,6 +16,7 @@ __all__ = [
     "Received",
     "Subscriber",
     "SubscriptionInfo",
+    "emulator",
     "endpoint",
     "open_admin",
     "to_proto",

@@ -367,6 +367,7 @@ def test_a_report_has_exactly_these_fields(tmp_path, logging_to) -> None:
     assert json.loads(file.read_text()) == {
         "read": 9,
         "delivered": 8,
+        "archived": 0,
         "dead_lettered": 0,
         "returns_dropped": 0,
         "redelivered": 0,

@@ -236,6 +236,8 @@ def _check_folders(runner: Runner, value: Mapping[str, Any]) -> None:
             raise UsageError(
                 f"--{name}: {value[name]} is on each worker's own disk; use gs:// or s3://"
             )
+    if value["schema_registry_login"] and not value["schema_registry"]:
+        raise UsageError("--schema_registry_login: means nothing without --schema_registry")
     if value["schema_registry"] and value["format"] != "json":
         raise UsageError("--schema_registry: means nothing with --format=avro; use --format=json")
 

@@ -215,6 +215,12 @@ def file_url(text: str) -> str:
     return folder(text)
 
 
+def secret_reference(text: str) -> str:
+    """A secret by reference, see `transforms.secrets`."""
+    secrets.check(text)
+    return text
+
+
 def http_url(text: str) -> str:
     """`http://` or `https://`, without a user and password."""
     if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", text):

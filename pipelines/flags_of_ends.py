@@ -252,3 +252,11 @@ class EndFlags:
         parse=values.http_url,
         metavar="http(s)://...",
     )
+    schema_registry_login: str = flag(
+        "",
+        "A reference to USER:PASSWORD for it.",
+        group=ARCHIVE_FILES,
+        side="writes archive",
+        parse=values.secret_reference,
+        metavar="env:NAME|file:PATH|secret:projects/P/secrets/S/versions/V",
+    )

@@ -187,6 +187,7 @@ def _to_archive(read: Any, options: Options, facts: Facts, bridge: BridgeConfig)
         topic=facts.pubsub_topic.rpartition("/")[2],
         counted_as="delivered" if options.route.sinks == ("archive",) else "archived",
         schema_registry=options.schema_registry,
+        schema_registry_login=options.schema_registry_login or None,
     )
     return read | "WriteToArchive" >> WriteToArchive(sink)
 

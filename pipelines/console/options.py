@@ -15,7 +15,6 @@ from pipelines.console import rules
 from pipelines.flag_values import StartAt
 from pipelines.flags import KAFKA_TO_PS, Runner, choice, declared, flag
 from pipelines.shared_flags import ACT_AS, shared, value_or_default
-from transforms import secrets
 from transforms.kafka.client import ClientName, KafkaConfig
 from transforms.kafka.selection import Selection
 from transforms.pubsub.service import Service
@@ -40,11 +39,6 @@ FORM = "how it is shown"
 DEFAULT_LIMIT = 10
 LARGE_BYTES = 256
 """Binary fields above this are cutouts and the like."""
-
-
-def _reference(text: str) -> str:
-    secrets.check(text)
-    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +118,7 @@ class Options:
         help="Where the schemas of Confluent's wire format are; any registry with its API.",
         group=FORM,
     )
-    schema_registry_login: str = flag(
-        "",
-        "A reference to USER:PASSWORD for it.",
-        group=FORM,
-        parse=_reference,
-        metavar="env:NAME|file:PATH|secret:projects/P/secrets/S/versions/V",
-    )
+    schema_registry_login: str = shared("schema_registry_login", group=FORM)
     cutouts: Literal["omit", "show"] | None = choice(
         None,
         f"Leave binary fields over {LARGE_BYTES} bytes out of what is decoded, as <12,345 bytes>; "

@@ -107,6 +107,12 @@ def audit(stack, capsys, *flags: str) -> dict:
     return json.loads(out)
 
 
+def is_reading(running) -> bool:
+    """Whether a backfill is under way, or done."""
+    assert running.process.poll() in (None, 0), running.output
+    return any(words in running.output for words in ("assigned", "files to read", "done already"))
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("count", "kills"), [(RECORDS, 0), (RECORDS_WITH_KILLS, KILLS)])
 def test_a_night_is_archived_and_backfilled_whole(
@@ -119,24 +125,18 @@ def test_a_night_is_archived_and_backfilled_whole(
     source = [f"--kafka_topics={unique}_%Y%m%d_programid1,{unique}_%Y%m%d_programid3"]
     last_night = [*source, f"--night={NIGHT}"]
     restored = f"{unique}-restored"
+    often = "--commit_interval_s=0.5"
     steps = [
-        [*last_night, group, f"--archive={archive}", "--file_seconds=2"],
-        [*last_night, group, f"--pubsub_topic={topic}"],
-        [*last_night, f"--from_archive={archive}", f"--kafka_topic={restored}"],
+        [*last_night, group, f"--archive={archive}", "--file_seconds=1"],
+        [*last_night, group, f"--pubsub_topic={topic}", often],
+        [*last_night, f"--from_archive={archive}", f"--kafka_topic={restored}", often],
     ]
     rng = random.Random(kills)
     for step in steps:
-        slowed = f"--max_rate={count / (1.5 * kills):.0f}" if kills else ""
         for _ in range(kills):
-            running = run_bridge("backfill", *step, slowed, "--commit_interval_s=0.5")
-            until(
-                lambda running=running: (
-                    "INFO assigned" in running.output
-                    or "files to read" in running.output
-                    or running.process.poll() == 0
-                ),
-                "it reads",
-            )
+            slowed = f"--max_rate={count / (1.5 * kills):.0f}"
+            running = run_bridge("backfill", *step, slowed)
+            until(partial(is_reading, running), "it reads")
             time.sleep(rng.uniform(0.3, 2.5))
             running.kill()
         run_bridge("backfill", *step).wait(300)

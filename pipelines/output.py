@@ -40,6 +40,8 @@ _QUIETER = {
     "kafka.net.selector": logging.ERROR,
     # "no partition metadata" of a topic, a moment before it arrives
     "kafka.coordinator.assignors": logging.ERROR,
+    # that Prism's process is started, and ended
+    "apache_beam.utils.subprocess_server": logging.ERROR,
     # every error of a DoFn, which the runtime says again
     "apache_beam.runners.common": logging.CRITICAL,
 }

@@ -164,10 +164,10 @@ class Bridge:
             return writer
 
     def return_writer(self, writer: Writer) -> None:
-        """Takes a writer back: kept if clean, else closed."""
+        """Takes a writer back: kept if clean, else closed; so it is after the bridge is."""
         with self._lock:
-            key, _ = self._busy_writers.pop(id(writer))
-            if writer.clean:
+            key, _ = self._busy_writers.pop(id(writer), (None, None))
+            if key in self._idle_writers and writer.clean:
                 self._idle_writers[key].append(writer)
                 return
         writer.close()

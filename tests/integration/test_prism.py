@@ -41,6 +41,26 @@ def test_both_directions_deliver_on_prism_and_stop_on_sigterm(kafka, pubsub, run
     assert kafka.committed(unique) == 3_000
 
 
+def test_a_finite_run_on_prism_ends_by_itself_with_each_shard_at_its_end(
+    kafka, pubsub, run_bridge, unique
+):
+    topic, subscription = pubsub.create(unique)
+    kafka.create(unique, 4)
+    kafka.send(KafkaRecord(unique, n % 4, value=b"%d" % n) for n in range(2_000))
+    run_bridge(
+        "kafka_to_ps",
+        *ON_PRISM,
+        f"--kafka_topics={unique}",
+        f"--group_id={unique}",
+        f"--pubsub_topic={topic}",
+        "--stop=now",
+        "--shards=2",
+    ).wait()
+    arrived = pubsub.receive(subscription, 2_000)
+    assert sorted(int(message.data) for message in arrived) == list(range(2_000))
+    assert kafka.committed(unique) == 2_000
+
+
 def test_an_idle_bridge_on_prism_stays_one_member_of_its_group(kafka, pubsub, run_bridge, unique):
     topic, subscription = pubsub.create(unique)
     kafka.create(unique, 4)

@@ -11,11 +11,12 @@ from datetime import date
 
 from transforms import nights
 
+from transforms import destinations, topic_names
+
 # -- Kafka --------------------------------------------------------------------------------------
 
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?):([0-9]{1,5})")
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 def host_ports(text: str) -> str:
@@ -28,13 +29,14 @@ def host_ports(text: str) -> str:
 
 
 def kafka_topic(text: str) -> str:
-    """A topic name by Kafka's rule: 1 to 249 of `[A-Za-z0-9._-]`, neither `.` nor `..`.
-
-    Source: https://kafka.apache.org/documentation/#basic_ops_add_topic
-    """
-    if not _TOPIC.fullmatch(text) or text in (".", ".."):
-        raise ValueError(f"{text!r} is not a Kafka topic name; use 1-249 of A-Z a-z 0-9 . _ -")
+    """A topic name by Kafka's rule: 1 to 249 of `[A-Za-z0-9._-]`, neither `.` nor `..`."""
+    topic_names.check("kafka", text)
     return text
+
+
+def kafka_destination(text: str) -> str:
+    """A topic's name, or a template of names (see `transforms.destinations`)."""
+    return destinations.parse("kafka", text).text
 
 
 def kafka_topics(text: str) -> tuple[str, ...]:
@@ -73,18 +75,11 @@ def matches(topics: tuple[str, ...], topic: str) -> bool:
 # -- Pub/Sub ------------------------------------------------------------------------------------
 
 
-_RESOURCE_ID = r"[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
-_PROJECT = r"[A-Za-z0-9][A-Za-z0-9.:_-]*"
-
-
 def pubsub_resource(collection: str) -> Callable[[str], str]:
-    """`projects/P/<collection>/NAME`, NAME by Pub/Sub's rule.
-
-    Source: https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
-    """
+    """`projects/P/<collection>/NAME`, NAME by Pub/Sub's rule."""
 
     def parse(text: str) -> str:
-        match = re.fullmatch(f"projects/{_PROJECT}/{collection}/(.*)", text)
+        match = re.fullmatch(f"projects/{topic_names.PROJECT}/{collection}/(.*)", text)
         if not match:
             raise ValueError(f"{text!r} is not projects/PROJECT/{collection}/NAME")
         pubsub_name(match[1])
@@ -93,13 +88,14 @@ def pubsub_resource(collection: str) -> Callable[[str], str]:
     return parse
 
 
+def pubsub_destination(text: str) -> str:
+    """`projects/P/topics/T`, T a name or a template of names (see `transforms.destinations`)."""
+    return destinations.parse("pubsub", text).text
+
+
 def pubsub_name(name: str) -> None:
     """Checks the last part of a resource's name."""
-    if not re.fullmatch(_RESOURCE_ID, name) or name.startswith("goog"):
-        raise ValueError(
-            f"{name!r} is not a Pub/Sub name; it has 3-255 of A-Z a-z 0-9 . _ ~ + % -, "
-            "begins with a letter, and not with goog"
-        )
+    topic_names.check("pubsub", name)
 
 
 def pubsub_endpoint(text: str) -> str:

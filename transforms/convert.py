@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 
 from transforms import origins, registry, restore
+from transforms.destinations import Template
 from transforms.errors import UnmappableError
 from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
 from transforms.records import KafkaRecord, PubsubRecord
@@ -19,12 +21,23 @@ from transforms.registry import BridgeConfig
 _log = logging.getLogger(__name__)
 
 
+class Routing(NamedTuple):
+    """Where messages go that have each a destination of its own; picklable.
+
+    Attributes:
+      origin_of: a destination's origin (see `transforms.origins`); empty lets everything pass.
+    """
+
+    template: Template
+    origin_of: Callable[[str], str]
+
+
 class ToPubsub(beam.PTransform):
     """`PCollection[KafkaRecord]` to `PCollection[PubsubRecord]` by `to_pubsub`.
 
     Args:
       destination: its origin (see `transforms.origins`): what has been there is dropped; empty lets
-        everything pass.
+        everything pass. Or where each record goes.
       restores: elements come from an archive, which may have kept messages.
     """
 
@@ -32,13 +45,13 @@ class ToPubsub(beam.PTransform):
         self,
         bridge: BridgeConfig,
         policy: ToPubsubPolicy,
-        destination: str = "",
+        destination: str | Routing = "",
         restores: bool = False,
     ) -> None:
         super().__init__()
-        mapping = partial(restore.to_pubsub if restores else to_pubsub, policy=policy)
+        mapping = partial(_to_pubsub, policy, restore.to_pubsub if restores else to_pubsub)
         marker_of = restore.marker_of if restores else _marker_of_record
-        self._fn = _MapFn(bridge, mapping, marker_of, destination)
+        self._fn = _map_fn(bridge, mapping, marker_of, destination)
 
     def expand(self, records: Any) -> Any:
         return records | "Map" >> beam.ParDo(self._fn).with_output_types(PubsubRecord)
@@ -55,13 +68,13 @@ class ToKafka(beam.PTransform):
         self,
         bridge: BridgeConfig,
         policy: ToKafkaPolicy,
-        destination: str = "",
+        destination: str | Routing = "",
         restores: bool = False,
     ) -> None:
         super().__init__()
-        mapping = partial(restore.to_kafka if restores else to_kafka, policy=policy)
+        mapping = partial(_to_kafka, policy, restore.to_kafka if restores else to_kafka)
         marker_of = restore.marker_of if restores else _marker_of_message
-        self._fn = _MapFn(bridge, mapping, marker_of, destination)
+        self._fn = _map_fn(bridge, mapping, marker_of, destination)
 
     def expand(self, messages: Any) -> Any:
         return messages | "Map" >> beam.ParDo(self._fn).with_output_types(KafkaRecord)
@@ -73,6 +86,29 @@ def _marker_of_record(record: KafkaRecord) -> str:
 
 def _marker_of_message(message: PubsubRecord) -> str:
     return origins.in_attributes(message.attributes)
+
+
+_Mapping = Callable[..., Any]
+
+
+def _to_pubsub(policy: ToPubsubPolicy, mapping: _Mapping, _topic: str) -> _Mapping:
+    return partial(mapping, policy=policy)
+
+
+def _to_kafka(policy: ToKafkaPolicy, mapping: _Mapping, topic: str) -> _Mapping:
+    return partial(mapping, policy=replace(policy, topic=topic or policy.topic))
+
+
+def _map_fn(
+    bridge: BridgeConfig,
+    mapping_to: Callable[[str], Callable[..., Any]],
+    marker_of: Callable[[Any], str],
+    destination: str | Routing,
+) -> beam.DoFn:
+    """Args: mapping_to: the mapping for a topic, or for that of the policy."""
+    if isinstance(destination, str):
+        return _MapFn(bridge, mapping_to(""), marker_of, destination)
+    return _RouteFn(bridge, mapping_to, marker_of, destination)
 
 
 class _MapFn(beam.DoFn):
@@ -120,3 +156,41 @@ class _MapFn(beam.DoFn):
         for what in self._bridge.first_seen(self._dropped):
             _log.warning("%s: %s (said once, counted as fields_dropped)", element.name, what)
         self._dropped.clear()
+
+
+class _RouteFn(beam.DoFn):
+    """Maps each message as `_MapFn` does for its own destination.
+
+    Args:
+      mapping_to: the mapping for a destination.
+    """
+
+    def __init__(
+        self,
+        bridge: BridgeConfig,
+        mapping_to: Callable[[str], Callable[..., Any]],
+        marker_of: Callable[[Any], str],
+        routing: Routing,
+    ) -> None:
+        self._config = bridge
+        self._mapping_to = mapping_to
+        self._marker_of = marker_of
+        self._routing = routing
+
+    def setup(self) -> None:
+        self._bridge = registry.get(self._config)
+        self._way_to = lru_cache(maxsize=1024)(self._new_way)
+
+    def _new_way(self, topic: str) -> Callable[[Any], Sequence[Any]]:
+        origin = self._routing.origin_of(topic)
+        way = _MapFn(self._config, self._mapping_to(topic), self._marker_of, origin)
+        way.setup()
+        return way.process
+
+    def process(self, element: Any) -> Sequence[Any]:
+        try:
+            topic = self._routing.template.name_for(element)
+        except UnmappableError as error:
+            self._bridge.give_up(element, error, "map")
+            return ()
+        return self._way_to(topic)(element)

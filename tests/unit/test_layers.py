@@ -51,7 +51,18 @@ PURE = {
         ),
     ),
     "transforms/nights.py": (),
-    "pipelines/resource_names.py": ("transforms.nights",),
+    "transforms/topic_names.py": (),
+    "transforms/destinations.py": (
+        "transforms.topic_names",
+        "transforms.records",
+        "transforms.limits",
+        "transforms.errors",
+    ),
+    "pipelines/resource_names.py": (
+        "transforms.nights",
+        "transforms.topic_names",
+        "transforms.destinations",
+    ),
     "pipelines/flag_values.py": (
         "pipelines.resource_names",
         "transforms.nights",

@@ -14,9 +14,10 @@ from transforms.kafka.sink import KafkaSinkConfig, WriteToKafka
 from transforms.kafka.source import ReadFromKafka
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
 from transforms.pubsub.session import PubsubSourceConfig
-from transforms.pubsub.sink import PubsubSinkConfig, WriteToPubSub
+from transforms.pubsub.sink import WriteToPubSub
 from transforms.pubsub.source import ReadFromPubSub
 from transforms.pubsub.window import Window
+from transforms.pubsub.writer import PubsubSinkConfig
 from transforms.registry import BridgeConfig
 
 _POLL_MARGIN_S = 60

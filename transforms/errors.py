@@ -3,11 +3,13 @@
     BridgeError
     ├── UsageError           a flag is wrong or missing                              exit 2
     ├── PreflightError       a service or resource is not as needed, nothing read    exit 2
+    │   └── HiddenTopicError     a topic is not there, or this user may not know of it
     └── TransferError        the transfer could not go on                            exit 1
         ├── PoisonError      this one message can never be delivered
         │   ├── UnmappableError   it does not fit the other side's limits
         │   └── RefusedError      the other side refused it as invalid
         ├── DeliveryError    a write was not confirmed in time, or not allowed
+        │   └── TopicError        the topic to write to is not there, or may not be written to
         ├── CommitError      a commit or ack failed; the messages come again
         └── SourceError      reading failed
             ├── UnavailableError  a service does not answer now; asking again may help
@@ -37,6 +39,10 @@ class PreflightError(BridgeError):
     """A service, topic or subscription is not as needed; raised before anything is read."""
 
     exit_status = 2
+
+
+class HiddenTopicError(PreflightError):
+    """A topic is not there, or this user may not know of it: brokers do not say which."""
 
 
 class TransferError(BridgeError):
@@ -75,6 +81,10 @@ class RefusedError(PoisonError):
 
 class DeliveryError(TransferError):
     """A write was not confirmed within its deadline, or is not allowed."""
+
+
+class TopicError(DeliveryError):
+    """The topic to write to is not there, or may not be written to."""
 
 
 class CommitError(TransferError):

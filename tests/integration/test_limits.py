@@ -23,7 +23,7 @@ from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsu
 from transforms.metrics import Counts
 from transforms.pubsub.client import Publisher, Subscriber, to_proto
 from transforms.pubsub.leases import Leases
-from transforms.pubsub.sink import PubsubSinkConfig, PubsubWriter
+from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 

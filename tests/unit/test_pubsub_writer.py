@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms import limits
-from transforms.errors import DeliveryError, RefusedError
-from transforms.pubsub.sink import PubsubSinkConfig, PubsubWriter
+from transforms.absent import AGAIN_AFTER_S
+from transforms.destinations import parse
+from transforms.errors import DeliveryError, RefusedError, TopicError
+from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 
@@ -22,19 +25,24 @@ class ScriptedPublisher:
 
     def __init__(self) -> None:
         self.requests: list[list] = []
+        self.topics: list[str] = []
+        self.absent: set[str] = set()
         self.lock = threading.Lock()
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None
 
-    def publish(self, messages):
+    def publish(self, messages, topic=""):
         assert self.gate.wait(10)
         if self.error is not None:
             raise self.error
         if any(message.data == b"poison" for message in messages):
             raise RefusedError(f"publish {TOPIC}: invalid")
+        if topic in self.absent:
+            raise TopicError(f"publish {topic}: it does not exist; create it")
         with self.lock:
             self.requests.append(messages)
+            self.topics.append(topic)
 
     @property
     def published(self) -> list[bytes]:
@@ -101,7 +109,7 @@ def test_no_request_holds_more_than_1000_messages(writer, publisher):
 def test_a_partial_batch_leaves_after_the_linger_while_nothing_else_happens(writer, publisher):
     sent = threading.Event()
     publish = publisher.publish
-    publisher.publish = lambda messages: (publish(messages), sent.set())
+    publisher.publish = lambda *request: (publish(*request), sent.set())
     writer.write(PubsubRecord(b"x"))
     assert sent.wait(10)
 
@@ -185,4 +193,95 @@ def test_writing_blocks_while_the_limit_is_in_flight(publisher):
     thread.join(10)
     writer.flush(10)
     assert len(publisher.published) == 10
+    writer.close()
+
+
+# -- each message to a topic of its own ------------------------------------------------------------
+
+PREFIX = "projects/p/topics/"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def routed(publisher, monkeypatch, clock=time.monotonic) -> tuple[PubsubWriter, list]:
+    """A writer to the topic that each record was read from, and what it gives up."""
+    settings = BridgeConfig("test", linger_ms=2, delivery_timeout_s=10)
+    bridge = Bridge(settings)
+    given: list = []
+    monkeypatch.setattr(bridge, "give_up", lambda *letter: given.append(letter))
+    template = parse("pubsub", f"{PREFIX}{{kafka.topic}}")
+    config = PubsubSinkConfig(settings, template.text, template=template)
+    return PubsubWriter(config, bridge, publisher, clock), given
+
+
+def from_topic(topic: str, number: int, key: str = "") -> PubsubRecord:
+    return PubsubRecord(b"%d" % number, {}, key, origin=KafkaRecord(topic, 0, number))
+
+
+def test_a_request_has_messages_of_one_topic_and_a_key_keeps_its_order_in_each(
+    publisher, monkeypatch
+):
+    writer, given = routed(publisher, monkeypatch)
+    for number in range(3_000):
+        writer.write(
+            from_topic("even" if number % 2 == 0 else "odd", number, ["k", ""][number % 3 == 0])
+        )
+    writer.flush(10)
+    writer.close()
+    assert given == []
+    order: dict = {}
+    for topic, request in zip(publisher.topics, publisher.requests, strict=True):
+        assert len({message.ordering_key for message in request}) == 1
+        for message in request:
+            assert topic == f"{PREFIX}{['even', 'odd'][int(message.data) % 2]}"
+            order.setdefault((topic, message.ordering_key), []).append(int(message.data))
+    assert sum(map(len, order.values())) == 3_000
+    for topic in ("even", "odd"):
+        numbers = order[f"{PREFIX}{topic}", "k"]
+        assert sorted(numbers) == numbers
+
+
+@pytest.mark.parametrize("key", ["", "k"])
+def test_a_topic_that_is_not_there_is_tried_again_after_a_while_and_the_others_go_on(
+    publisher, monkeypatch, key
+):
+    clock = Clock()
+    writer, given = routed(publisher, monkeypatch, clock)
+    publisher.absent = {f"{PREFIX}later"}
+    for number in range(4):
+        writer.write(from_topic(["there", "later"][number % 2], number, key))
+        writer.flush(10)
+    assert sorted(publisher.published) == [b"0", b"2"]
+    publisher.absent = set()
+    clock.now_s += AGAIN_AFTER_S - 1
+    writer.write(from_topic("later", 5, key))
+    clock.now_s += 1
+    writer.write(from_topic("later", 7, key))
+    writer.flush(10)
+    assert publisher.published[-1] == b"7"
+    assert [(original.offset, stage) for original, _, stage, _ in given] == [
+        (1, "write"),
+        (3, "write"),
+        (5, "write"),
+    ]
+    error = given[-1][1]
+    assert type(error) is RefusedError
+    assert f"{PREFIX}later: it does not exist (later/0@5" in str(error)
+    assert str(error).endswith("set --dead_letter, or create it")
+    assert writer.clean
+    writer.close()
+
+
+def test_the_topic_of_all_messages_that_is_not_there_ends_the_run(publisher):
+    publisher.error = TopicError(f"publish {TOPIC}: it does not exist")
+    writer = writer_for(publisher)
+    writer.write(PubsubRecord(b"x"))
+    with pytest.raises(TopicError, match="does not exist"):
+        writer.flush(10)
     writer.close()

@@ -20,7 +20,7 @@ from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
 from transforms.kafka.sink import KafkaSinkConfig, KafkaWriter
 from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
 from transforms.pubsub.service import DEFAULT, Service
-from transforms.pubsub.sink import PubsubSinkConfig, PubsubWriter
+from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 

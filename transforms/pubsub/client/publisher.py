@@ -7,6 +7,7 @@ and hides which message a refusal is about.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import google.api_core.exceptions as api
@@ -16,8 +17,8 @@ from google.pubsub_v1 import types
 from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
-from transforms.errors import DeliveryError, RefusedError
-from transforms.pubsub.client.common import TRANSIENT, explain, open_channel, reason
+from transforms.errors import DeliveryError, RefusedError, TopicError
+from transforms.pubsub.client.common import TRANSIENT, explain, is_permission, open_channel, reason
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
@@ -37,10 +38,10 @@ _PublishRequest: Any = type(types.PublishRequest.pb(types.PublishRequest()))
 
 
 class Publisher:
-    """Publishes batches to one topic; safe to use from several threads.
+    """Publishes batches, over one connection; safe to use from several threads.
 
     Args:
-      topic: `projects/P/topics/T`.
+      topic: `projects/P/topics/T`, where messages go unless `publish` is told otherwise.
       delivery_timeout_s: transient errors are tried again for so long.
       on_retry: told of each attempt that failed, before it is repeated.
     Raises:
@@ -60,34 +61,45 @@ class Publisher:
         self._client: Any = PublisherClient(
             transport=PublisherGrpcTransport(channel=open_channel(service))
         )
-        self._retry = api_retry.Retry(
+        self._delivery_timeout_s = delivery_timeout_s
+        self._retry = self._retry_for(topic)
+        self._attempt_timeout = ConstantTimeout(min(_ATTEMPT_TIMEOUT_S, delivery_timeout_s))
+
+    def publish(self, messages: Sequence[Any], topic: str = "") -> None:
+        """Publishes protobuf messages in one request, and returns when all are confirmed.
+
+        Args:
+          topic: another one than the publisher's own.
+        Raises:
+          RefusedError: the service calls the request invalid; one of the messages is the culprit.
+          TopicError: the topic does not exist, or this account may not publish to it.
+          DeliveryError: not confirmed within `delivery_timeout_s`, or not allowed.
+        """
+        retry = self._retry_for(topic) if topic else self._retry
+        topic = topic or self._topic
+        request = types.PublishRequest.wrap(_PublishRequest(topic=topic, messages=messages))
+        try:
+            self._client.publish(request=request, retry=retry, timeout=self._attempt_timeout)
+        except (api.InvalidArgument, api.OutOfRange) as error:
+            raise RefusedError(f"publish {topic}: {reason(error)}") from error
+        except (api.GoogleAPICallError, api.RetryError) as error:
+            of_topic = isinstance(error, api.NotFound) or is_permission(error)
+            failure = TopicError if of_topic else DeliveryError
+            raise failure(explain("publish", topic, error, self._service)) from error
+
+    def _retry_for(self, topic: str) -> api_retry.Retry:
+        return api_retry.Retry(
             predicate=api_retry.if_exception_type(*TRANSIENT),
             initial=0.1,
             multiplier=2.0,
             maximum=10.0,
-            timeout=delivery_timeout_s,
-            on_error=self._on_error,
+            timeout=self._delivery_timeout_s,
+            on_error=partial(self._on_error, topic),
         )
-        self._attempt_timeout = ConstantTimeout(min(_ATTEMPT_TIMEOUT_S, delivery_timeout_s))
 
-    def publish(self, messages: Sequence[Any]) -> None:
-        """Publishes protobuf messages in one request, and returns when all are confirmed.
-
-        Raises:
-          RefusedError: the service calls the request invalid; one of the messages is the culprit.
-          DeliveryError: not confirmed within `delivery_timeout_s`, or not allowed.
-        """
-        request = types.PublishRequest.wrap(_PublishRequest(topic=self._topic, messages=messages))
-        try:
-            self._client.publish(request=request, retry=self._retry, timeout=self._attempt_timeout)
-        except (api.InvalidArgument, api.OutOfRange) as error:
-            raise RefusedError(f"publish {self._topic}: {reason(error)}") from error
-        except (api.GoogleAPICallError, api.RetryError) as error:
-            raise DeliveryError(explain("publish", self._topic, error, self._service)) from error
-
-    def _on_error(self, error: Exception) -> None:
+    def _on_error(self, topic: str, error: Exception) -> None:
         if self._on_retry is not None:
-            self._on_retry(DeliveryError(explain("publish", self._topic, error, self._service)))
+            self._on_retry(DeliveryError(explain("publish", topic, error, self._service)))
 
     def close(self) -> None:
         self._client.transport.close()

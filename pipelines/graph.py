@@ -10,8 +10,9 @@ from transforms import origins
 from transforms.convert import ToKafka, ToPubsub
 from transforms.kafka.client import ConsumerConfig, ProducerConfig
 from transforms.kafka.selection import KafkaSourceConfig
-from transforms.kafka.sink import KafkaSinkConfig, WriteToKafka
+from transforms.kafka.sink import WriteToKafka
 from transforms.kafka.source import ReadFromKafka
+from transforms.kafka.writer import KafkaSinkConfig
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
 from transforms.pubsub.session import PubsubSourceConfig
 from transforms.pubsub.sink import WriteToPubSub

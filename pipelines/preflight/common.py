@@ -178,7 +178,7 @@ def require(operation: Literal["READ", "WRITE"], topic: TopicInfo) -> None:
     Raises:
       PreflightError: names the operation and what to do.
     """
-    if topic.operations is not None and not topic.operations & {operation, "ALL"}:
+    if not topic.allows(operation):
         raise _not_allowed(f"{operation.lower()} {topic.name}", operation, "topic", topic.name)
 
 

@@ -12,7 +12,7 @@ from transforms import explain, origins
 from transforms.errors import RefusedError, UnmappableError
 from transforms.explain import Destination, of_message, of_record
 from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
-from transforms.kafka.sink import KafkaSinkConfig, KafkaWriter
+from transforms.kafka.writer import KafkaSinkConfig, KafkaWriter
 from transforms.lossless import pack_message, pack_record
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
 from transforms.records import KafkaRecord, PubsubRecord, TimestampType

@@ -6,7 +6,7 @@ import pytest
 
 from transforms.errors import DeliveryError, RefusedError
 from transforms.kafka.client import Failure, KafkaConfig, ProducerConfig, TopicInfo
-from transforms.kafka.sink import KafkaSinkConfig, KafkaWriter
+from transforms.kafka.writer import KafkaSinkConfig, KafkaWriter
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 

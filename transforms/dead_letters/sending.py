@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from transforms.dead_letters.letter import Stage
 from transforms.errors import PoisonError, RefusedError, UnmappableError
 from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
-from transforms.kafka.sink import KafkaSinkConfig, KafkaWriter
+from transforms.kafka.writer import KafkaSinkConfig, KafkaWriter
 from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter

@@ -268,6 +268,10 @@ class TopicInfo(NamedTuple):
     described: bool = True
     operations: frozenset[str] | None = None
 
+    def allows(self, operation: Literal["READ", "WRITE"]) -> bool:
+        """Whether this user may do so with it, as far as the brokers say."""
+        return self.operations is None or bool(self.operations & {operation, "ALL"})
+
     def refusal(self, record: KafkaRecord, now_ms: float) -> str:
         """Why the topic refuses a record, and with it its batch; empty if it does not.
 
@@ -298,7 +302,7 @@ class Admin(Protocol):
         """The existing ones of a list of topics, or all that match one `^regex`.
 
         Raises:
-          PreflightError: this user may not know of a topic of the list, too.
+          HiddenTopicError: this user may not know of a topic of the list, too.
         """
 
     def topic_ids(self, names: Sequence[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.protocol.consumer import HeartbeatRequest
 
 from transforms.deadlines import within
-from transforms.errors import PreflightError
+from transforms.errors import HiddenTopicError, PreflightError
 from transforms.kafka.client import Committed, KafkaConfig, Offsets, Partition, TopicInfo
 from transforms.kafka.client_errors import part_names
 from transforms.kafka.client_rules import CLOSE_TIMEOUT_S, select_topics
@@ -86,7 +86,7 @@ class KafkaPythonAdmin:
         for topic in known:
             code = topic["error_code"]
             if code == errors.TopicAuthorizationFailedError.errno:
-                raise PreflightError(
+                raise HiddenTopicError(
                     f"describe topic {topic['name']} on {self._servers}: there is none, or this "
                     "user may not see it; create it, or allow Describe with an ACL"
                 )

@@ -47,11 +47,12 @@ class EndFlags:
     )
     kafka_topic: str = flag(
         "",
-        "Kafka topic to write.",
+        "Kafka topic to write; {attribute:NAME} in it stands for what each message has "
+        "(docs/mapping.md).",
         group=ENDS,
         where=WRITES_KAFKA,
         side="writes kafka",
-        parse=resource_names.kafka_topic,
+        parse=resource_names.kafka_destination,
         metavar="T",
         template="KAFKA_WRITE_TOPIC",
     )
@@ -102,11 +103,12 @@ class EndFlags:
     )
     pubsub_topic: str = flag(
         "",
-        "Pub/Sub topic to write.",
+        "Pub/Sub topic to write; {kafka.topic} and {attribute:NAME} in T stand for what each "
+        "record has (docs/mapping.md).",
         group=ENDS,
         where=WRITES_PUBSUB,
         side="writes pubsub",
-        parse=resource_names.pubsub_resource("topics"),
+        parse=resource_names.pubsub_destination,
         metavar="projects/P/topics/T",
         template="PUBSUB_TOPIC",
     )

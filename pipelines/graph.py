@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pipelines.options import BACKFILL, Options, Runner
 from pipelines.preflight import Facts
+from pipelines.preflight.templates import resolved
 from transforms import origins
-from transforms.convert import ToKafka, ToPubsub
+from transforms.convert import Routing, ToKafka, ToPubsub
 from transforms.kafka.client import ConsumerConfig, ProducerConfig
 from transforms.kafka.selection import KafkaSourceConfig
 from transforms.kafka.sink import WriteToKafka
@@ -59,13 +62,26 @@ def to_kafka_policy(options: Options, facts: Facts) -> ToKafkaPolicy:
     )
 
 
-def origin_of_destination(options: Options, facts: Facts) -> str:
-    """The origin (see `transforms.origins`) whose messages are returns; empty lets all pass."""
+def origin_of(options: Options, facts: Facts) -> Callable[[str], str]:
+    """The origin (see `transforms.origins`) of a destination topic, whose messages are returns;
+    empty lets all pass."""
     if not options.drops_returns:
-        return ""
+        return _no_origin
     if "kafka" in options.route.sinks:
-        return origins.of_kafka(facts.cluster_id, options.kafka_topic)
-    return origins.of_pubsub(options.pubsub_topic)
+        return partial(origins.of_kafka, facts.cluster_id)
+    return origins.of_pubsub
+
+
+def _no_origin(_topic: str) -> str:
+    return ""
+
+
+def _destination(options: Options, facts: Facts) -> str | Routing:
+    """What `ToKafka` and `ToPubsub` are told of it."""
+    template = resolved(options, facts)
+    if template is None:
+        return origin_of(options, facts)(options.kafka_topic or options.pubsub_topic)
+    return Routing(template, origin_of(options, facts))
 
 
 # -- sources ---------------------------------------------------------------------------------------
@@ -150,14 +166,20 @@ def _restores(options: Options) -> bool:
 
 
 def _to_pubsub(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
-    policy, origin = to_pubsub_policy(options, facts), origin_of_destination(options, facts)
-    sink = PubsubSinkConfig(bridge, options.pubsub_topic, options.workers_pubsub)
-    mapped = read | "ToPubsub" >> ToPubsub(bridge, policy, origin, _restores(options))
-    return mapped | "WriteToPubSub" >> WriteToPubSub(sink)
+    policy, destination = to_pubsub_policy(options, facts), _destination(options, facts)
+    sink = PubsubSinkConfig(
+        bridge, options.pubsub_topic, options.workers_pubsub, resolved(options, facts)
+    )
+    return (
+        read
+        | "ToPubsub" >> ToPubsub(bridge, policy, destination, _restores(options))
+        | "WriteToPubSub" >> WriteToPubSub(sink)
+    )
 
 
 def _to_kafka(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
-    policy, origin = to_kafka_policy(options, facts), origin_of_destination(options, facts)
+    policy, destination = to_kafka_policy(options, facts), _destination(options, facts)
+    layout = options.create_topics
     sink = KafkaSinkConfig(
         bridge=bridge,
         kafka=options.kafka,
@@ -168,11 +190,12 @@ def _to_kafka(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
             max_message_bytes=facts.topic.max_message_bytes,
             metadata_interval_ms=int(options.metadata_interval_s * 1000),
         ),
-        rules=facts.topic,
+        rules=facts.topic if options.template is None else None,
+        create=(layout.partitions, layout.replication) if layout is not None else None,
     )
     return (
         read
-        | "ToKafka" >> ToKafka(bridge, policy, origin, _restores(options))
+        | "ToKafka" >> ToKafka(bridge, policy, destination, _restores(options))
         | "WriteToKafka" >> WriteToKafka(sink)
     )
 

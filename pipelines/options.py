@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines import beam_flags, command_line, flag_rules, kafka_flags, routes
+from pipelines import beam_flags, command_line, flag_rules, kafka_flags, routes, template_rules
 from pipelines.flags import (
     ARCHIVE,
     BACKFILL,
@@ -26,6 +26,7 @@ from pipelines.flags_of_bounds import BoundFlags
 from pipelines.flags_of_ends import EndFlags
 from pipelines.flags_of_running import RunningFlags
 from pipelines.routes import Route
+from transforms.destinations import Template
 from transforms.kafka.client import ClientName, KafkaConfig
 from transforms.kafka.property_table import Role
 from transforms.kafka.selection import Selection
@@ -93,6 +94,11 @@ class Options(RunningFlags, BoundFlags, EndFlags):
         return bool(self.bootstrap_servers)
 
     @property
+    def template(self) -> Template | None:
+        """What names the topic of each message; None where all go to one."""
+        return template_rules.template(self.route, vars(self))
+
+    @property
     def bounded(self) -> bool:
         """Whether the source has an end that is known at the start."""
         return self.pipeline == BACKFILL or flag_rules.is_finite(self.stop)
@@ -136,6 +142,7 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
     else:
         flag_rules.require_ends(pipeline, route, value)
     flag_rules.check(pipeline, taken, route)
+    template_rules.check(pipeline, route, value)
     flag_rules.refuse_literal_secrets(taken.runner, kafka.properties)
     emulator = flag_rules.emulator(taken.runner, environ)
     flag_rules.check_pubsub(value, emulator, demo)

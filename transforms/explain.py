@@ -18,7 +18,7 @@ from transforms.attributes import (
     unfit_name,
     unfit_value,
 )
-from transforms.errors import UnmappableError
+from transforms.errors import PoisonError, UnmappableError
 from transforms.kafka.client import ClientName, TopicInfo
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
 from transforms.records import KafkaRecord, PubsubRecord, TimestampType
@@ -85,7 +85,7 @@ def of_record(record: KafkaRecord, policy: ToPubsubPolicy, destination: str) -> 
     try:
         message = to_pubsub(record, policy, dropped)
     except UnmappableError as error:
-        return Fate(DEAD_LETTER, (_reason(error, record.name),))
+        return refused(error, record.name)
     if dropped:
         return Fate(LEFT_OUT, tuple(dict.fromkeys(dropped)), message)
     if policy.attributes is Attributes.LOSSLESS:
@@ -110,9 +110,9 @@ def of_message(
     try:
         record = to_kafka(message, policy, dropped)
     except UnmappableError as error:
-        return Fate(DEAD_LETTER, (_reason(error, message.name),))
-    if refused := refusals(record, destination):
-        return Fate(DEAD_LETTER, refused, record)
+        return refused(error, message.name)
+    if reasons := refusals(record, destination):
+        return Fate(DEAD_LETTER, reasons, record)
     if dropped:
         return Fate(LEFT_OUT, tuple(dict.fromkeys(dropped)), record)
     if policy.attributes is Attributes.LOSSLESS:
@@ -123,10 +123,11 @@ def of_message(
     return Fate(FITS, (), record)
 
 
-def _reason(error: UnmappableError, name: str) -> str:
-    """What is wrong, without which message it is about, its own numbers, and what to do."""
+def refused(error: PoisonError, name: str) -> Fate:
+    """That of a message with this name: what is wrong, without which message it is about, its own
+    numbers, and what to do."""
     what = error.what.removeprefix(f"map {name}: ")
-    return _NUMBER.sub("N", what)
+    return Fate(DEAD_LETTER, (_NUMBER.sub("N", what),))
 
 
 _NUMBER = re.compile(r"(?<!limit is )(?<![-\w])\d+\b")

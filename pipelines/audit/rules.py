@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines import resource_names
+from transforms import destinations
 from transforms.errors import UsageError
 from transforms.kafka.selection import Selection
 
@@ -16,6 +17,11 @@ def check(value: Mapping[str, Any]) -> None:
     Raises:
       UsageError: names the flag to change.
     """
+    for name in ("kafka_topic", "pubsub_topic"):
+        if destinations.is_template(value[name]):
+            raise UsageError(
+                f"--{name}: {value[name]} is a template; audit one of its topics after the other"
+            )
     if value["kafka_topics"]:
         _check_from_kafka(value)
     else:

@@ -18,7 +18,14 @@ from pipelines import wanted
 from pipelines.checks import quiet_clients, retried, run_all
 from pipelines.flags import End
 from pipelines.options import BACKFILL, Options
-from pipelines.preflight import archive_source, dead_letters, kafka_source, pubsub_source, sinks
+from pipelines.preflight import (
+    archive_source,
+    dead_letters,
+    kafka_source,
+    pubsub_source,
+    sinks,
+    templates,
+)
 from pipelines.preflight.common import CHECKS_S, Facts, Look, Say
 
 __all__ = ["Facts", "check", "look"]
@@ -50,6 +57,7 @@ def check(options: Options, say: Say = _say, clock: Callable[[], float] = time.t
 def look(options: Options, say: Say = _say, clock: Callable[[], float] = time.time) -> Facts:
     """Checks both sides; changes nothing. Arguments and errors are those of `check`."""
     known = Look(int(clock() * 1000))
+    ends_s = time.monotonic() + CHECKS_S
     if options.pipeline == BACKFILL:
         what = wanted.wanted(options, known.now_ms)
         known = known._replace(wanted=what, name=wanted.name(options, what))
@@ -65,6 +73,7 @@ def look(options: Options, say: Say = _say, clock: Callable[[], float] = time.ti
     for more in found.values():
         facts = facts.with_(more)
     dead_letters.refuse_unfit(options, facts, letters_bytes)
+    templates.look(options, facts, say, ends_s)
     source.note(options, facts, say)
     return facts
 

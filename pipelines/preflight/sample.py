@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 from pipelines import graph
 from pipelines.options import Options
 from pipelines.preflight.common import Facts
+from pipelines.preflight.sample_topics import Topics
 from transforms import explain
 from transforms.attributes import size_bytes
+from transforms.errors import PoisonError
 from transforms.explain import Destination, Fate
 from transforms.limits import PUBSUB_MAX_MESSAGE_BYTES, PUBSUB_MAX_ORDERING_KEY_BYTES_PER_S
 from transforms.records import KafkaRecord, PubsubRecord
@@ -156,11 +158,17 @@ def _digest(ordering_key: str) -> str:
 def tally_of_records(options: Options, facts: Facts) -> tuple[Tally, Callable[[Any], None]]:
     """An empty tally, and what adds a Kafka record to it as kafka_to_ps would map it."""
     policy = graph.to_pubsub_policy(options, facts)
-    destination = graph.origin_of_destination(options, facts)
+    origin_of = graph.origin_of(options, facts)
+    topics = Topics(options, facts)
     tally = Tally(PUBSUB_MAX_MESSAGE_BYTES)
 
     def add(record: KafkaRecord) -> None:
-        tally.add(record, explain.of_record(record, policy, destination))
+        try:
+            topic = topics.of(record)
+        except PoisonError as error:
+            tally.add(record, explain.refused(error, record.name))
+        else:
+            tally.add(record, explain.of_record(record, policy, origin_of(topic.name)))
 
     return tally, add
 
@@ -174,12 +182,17 @@ def tally_of_messages(
       clock: seconds since the epoch.
     """
     policy = graph.to_kafka_policy(options, facts)
-    destination = graph.origin_of_destination(options, facts)
+    origin_of = graph.origin_of(options, facts)
+    topics = Topics(options, facts)
     tally = Tally(facts.topic.max_message_bytes)
 
     def add(message: PubsubRecord) -> None:
-        now_ms = int(clock() * 1000)
-        to = Destination(facts.topic, options.client, now_ms)
-        tally.add(message, explain.of_message(message, policy, destination, to))
+        try:
+            topic = topics.of(message)
+        except PoisonError as error:
+            tally.add(message, explain.refused(error, message.name))
+            return
+        to = Destination(topic, options.client, int(clock() * 1000))
+        tally.add(message, explain.of_message(message, policy, origin_of(topic.name), to))
 
     return tally, add

@@ -39,13 +39,14 @@ def found(options: Options, facts: Facts) -> dict[str, Any]:
             "pubsub_topic": facts.pubsub_topic,
             "ack_deadline_s": facts.ack_deadline_s,
         }
-        destination = {
-            "kafka_topic": options.kafka_topic,
-            "partitions": facts.topic.partitions,
-            "max_message_bytes": facts.topic.max_message_bytes,
-            "needs_keys": facts.topic.needs_keys,
-            "max_timestamp_ahead_ms": facts.topic.max_timestamp_ahead_ms,
-        }
+        destination = {"kafka_topic": options.kafka_topic}
+        if options.template is None:
+            destination |= {
+                "partitions": facts.topic.partitions,
+                "max_message_bytes": facts.topic.max_message_bytes,
+                "needs_keys": facts.topic.needs_keys,
+                "max_timestamp_ahead_ms": facts.topic.max_timestamp_ahead_ms,
+            }
     return {"source": source, "destination": destination, "dead_letter": dead_letter}
 
 
@@ -109,6 +110,19 @@ def _kafka_to_ps(source: dict[str, Any], destination: dict[str, Any]) -> list[tu
 
 
 def _ps_to_kafka(source: dict[str, Any], destination: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            "from",
+            f"{source['subscription']} of {source['pubsub_topic']}: ack deadline "
+            f"{source['ack_deadline_s']} s",
+        ),
+        ("to", f"{destination['kafka_topic']}: {', '.join(_rules(destination))}"),
+    ]
+
+
+def _rules(destination: dict[str, Any]) -> list[str]:
+    if "partitions" not in destination:
+        return ["named by each message, with rules of its own"]
     rules = [
         _number(destination["partitions"], "partition"),
         f"record batches of at most {destination['max_message_bytes']:,} bytes",
@@ -119,14 +133,7 @@ def _ps_to_kafka(source: dict[str, Any], destination: dict[str, Any]) -> list[tu
         rules.append(
             f"timestamps at most {destination['max_timestamp_ahead_ms'] // 1000:,} s ahead"
         )
-    return [
-        (
-            "from",
-            f"{source['subscription']} of {source['pubsub_topic']}: ack deadline "
-            f"{source['ack_deadline_s']} s",
-        ),
-        ("to", f"{destination['kafka_topic']}: {', '.join(rules)}"),
-    ]
+    return rules
 
 
 def _number(count: int, what: str) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 
 from pipelines.checks import retried, run_all
 from pipelines.options import Options
-from pipelines.preflight import common
+from pipelines.preflight import common, templates
 from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Say
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo
@@ -19,13 +19,15 @@ def checks(options: Options) -> dict[str, Callable[[], Found]]:
     """One check for each destination, by what an error calls it."""
     found: dict[str, Callable[[], Found]] = {}
     for sink in options.route.sinks:
-        if sink == "kafka":
+        if sink == "archive":
+            found["archive"] = partial(_archive, options)
+        elif options.template is not None:
+            found[options.template.text] = partial(templates.reach, options, options.template)
+        elif sink == "kafka":
             name = f"Kafka at {options.bootstrap_servers}"
             found[name] = partial(retried, partial(_kafka_topic, options))
-        elif sink == "pubsub":
-            found[options.pubsub_topic] = partial(_pubsub_topic, options)
         else:
-            found["archive"] = partial(_archive, options)
+            found[options.pubsub_topic] = partial(_pubsub_topic, options)
     return found
 
 

@@ -50,6 +50,28 @@ class PubsubAdmin:
         """Checks that `projects/P/topics/T` exists."""
         self._topic(name, needs)
 
+    def has_topic(self, name: str, *needs: str) -> bool:
+        """Whether there is a topic; raises as `topic` for all else."""
+        try:
+            self.topic(name, *needs)
+        except PreflightError as error:
+            if isinstance(error.__cause__, api.NotFound):
+                return False
+            raise
+        return True
+
+    def project(self, name: str) -> None:
+        """Asks whether `projects/P` is there; this account need not be allowed to list topics."""
+
+        def ask(**arguments: Any) -> None:
+            try:
+                self._publisher.list_topics(**arguments)
+            except api.PermissionDenied as error:
+                if not is_permission(error):
+                    raise
+
+        self._call("check", name, ask, types.ListTopicsRequest(project=name, page_size=1))
+
     def keeps_messages(self, topic: str, *needs: str) -> bool:
         """Whether what is published to a topic is kept: for a subscription, or by the topic."""
         if self._topic(topic, needs).message_retention_duration:

@@ -9,9 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 
-from transforms import nights
-
-from transforms import destinations, topic_names
+from transforms import destinations, nights, topic_names
 
 # -- Kafka --------------------------------------------------------------------------------------
 

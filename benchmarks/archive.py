@@ -140,7 +140,10 @@ def archive(
         rounds.run(
             lambda pipeline: pipeline | ReadFromKafka(source) | sink(config), bridge.control, []
         )
-        return clock.stop()
+        found = clock.stop()
+        if bridge.counts.totals()["delivered"] != (0 if sink is _discard else count):
+            raise SystemExit("archive: not all of it")
+        return found
     finally:
         bridge.close()
 

@@ -19,7 +19,6 @@ from backports import zstd
 from transforms.archive import files
 from transforms.archive.formats import Codec, Encoded
 from transforms.avro_rows import KAFKA_RECORD, PUBSUB_RECORD
-from transforms.ranges import Ranges
 from transforms.records import Headers, KafkaRecord, PubsubRecord, TimestampType
 
 ZSTD_LEVEL = 1
@@ -59,16 +58,16 @@ class AvroFormat:
         data = self._compress(encoded.data)
         return b"".join((long(encoded.records), long(len(data)), data, self._sync))
 
-    def without(
-        self, path: str, offsets: Ranges, ask: files.Ask
-    ) -> Iterator[tuple[int, int, Encoded]]:
-        """The records of a container but for those at these offsets."""
+    def rows(self, path: str, ask: files.Ask) -> Iterator[tuple[int, Any]]:
+        """A container's records, with their offsets."""
         for records in files.read(path, ask) or ():
-            kept = [
-                r for r in records if isinstance(r, KafkaRecord) and (r.offset or 0) not in offsets
-            ]
-            if kept:
-                yield kept[0].offset or 0, kept[-1].offset or 0, encode_kafka(kept)
+            for record in records:
+                if isinstance(record, KafkaRecord):
+                    yield record.offset or 0, record
+
+    def again(self, rows: Sequence[Any]) -> Encoded:
+        """Records that were read."""
+        return encode_kafka(rows)
 
 
 # -- records ---------------------------------------------------------------------------------------

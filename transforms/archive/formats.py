@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from transforms.archive.files import Ask
-from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord
 
 FormatName = Literal["avro", "json"]
@@ -39,10 +38,12 @@ class Format(Protocol):
     def block(self, encoded: Encoded) -> bytes:
         """What is written of them; takes its time without the interpreter's lock."""
 
-    def without(self, path: str, offsets: Ranges, ask: Ask) -> Iterator[tuple[int, int, Encoded]]:
-        """The records of one of its files but for those at these offsets; and where they begin and
-        end.
+    def rows(self, path: str, ask: Ask) -> Iterator[tuple[int, Any]]:
+        """What one of its files of Kafka records holds, with offsets; rows are hashable.
 
         Raises:
           BridgeError: it cannot be read.
         """
+
+    def again(self, rows: Sequence[Any]) -> Encoded:
+        """Rows that were read, as they were."""

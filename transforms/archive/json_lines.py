@@ -18,7 +18,6 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
-from itertools import islice
 from typing import IO, Any, cast
 
 from backports import zstd
@@ -28,13 +27,10 @@ from transforms.archive.avro import ZSTD_LEVEL
 from transforms.archive.formats import Codec, Encoded
 from transforms.decode import DecodeError, Decoder
 from transforms.errors import DeliveryError, UnavailableError
-from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.schema_registry import SchemaRegistry
 
 _EXTENSIONS: dict[Codec, str] = {"zstandard": "jsonl.zst", "deflate": "jsonl.gz", "none": "jsonl"}
-
-_BLOCK_LINES = 1_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -72,15 +68,15 @@ class JsonFormat:
             return bytes(zstd.compress(encoded.data, ZSTD_LEVEL))
         return gzip.compress(encoded.data, 1) if self._codec == "deflate" else encoded.data
 
-    def without(
-        self, path: str, offsets: Ranges, ask: files.Ask
-    ) -> Iterator[tuple[int, int, Encoded]]:
+    def rows(self, path: str, ask: files.Ask) -> Iterator[tuple[int, Any]]:
+        """A file's lines, with their offsets."""
         with files.open_patiently(path, ask) as file, _plain(file, self._codec) as lines:
-            numbered = ((json.loads(line)["offset"], line) for line in lines)
-            kept = ((at, line) for at, line in numbered if at not in offsets)
-            while block := list(islice(kept, _BLOCK_LINES)):
-                data = b"".join(line for _, line in block)
-                yield block[0][0], block[-1][0], Encoded(data, len(block), 0)
+            for line in lines:
+                yield json.loads(line)["offset"], line
+
+    def again(self, rows: Sequence[Any]) -> Encoded:
+        """Lines that were read."""
+        return Encoded(b"".join(rows), len(rows), 0)
 
     def _object(self, record: KafkaRecord | PubsubRecord) -> dict[str, Any]:
         if isinstance(record, KafkaRecord):

@@ -1,76 +1,122 @@
-"""What a run that was killed before its commit has left, and what is read again replaces.
+"""What a run that was killed before its commit has left, beside what was read again after it.
 
-A repeat reads from the same offset on, but its files may end elsewhere. What lies in a new file and
-in an older one of the same folder and partition is taken out of the older one. All else in it
-stays, in a file of its own: another run may have committed it, and nobody would write it again.
+A repeat reads from the same offset on, but its files may end elsewhere. Of two files of a folder
+and partition that overlap, the one that begins later (or, where both begin alike, ends earlier)
+loses what the other one has, too; what it has alone stays. So whoever looks comes to the same
+result, and nothing goes that is not in another file: a file's name alone proves nothing, since a
+topic may have been made anew under its name.
 """
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from transforms import filesystem
 from transforms.archive import layout
 from transforms.archive.files import Ask
 from transforms.archive.formats import Format
 from transforms.archive.layout import ArchivedFile
-from transforms.archive.spool import Spool
-from transforms.ranges import Ranges
+from transforms.archive.spool import Spool, SpoolFile
 from transforms.records import KafkaRecord
 
+_BLOCK_ROWS = 1_000
 
-def beside(path: str) -> list[ArchivedFile]:
-    """The other files of Kafka records that may have some of the same offsets."""
+
+def settle(path: str, format_: Format, spool: Spool, ask: Ask) -> None:
+    """Looks for files of Kafka records that overlap with a new one, and takes out what is twice.
+
+    Raises:
+      BridgeError: a file cannot be read, written or deleted.
+    """
     new = layout.parse(path)
     if new is None or new.partition is None:
-        return []
-    folder, _, name = path.rpartition("/")
+        return
+    for other in ask("list", path.rpartition("/")[0], partial(_overlapping, new)):
+        earlier, later = sorted((new, other), key=lambda file: (file.first, -file.last))
+        rest = _without_common(earlier, later, format_, spool, ask)
+        if later is new:
+            if rest is None:
+                return
+            new = rest
+
+
+def _overlapping(new: ArchivedFile) -> list[ArchivedFile]:
+    folder, _, name = new.path.rpartition("/")
     pattern = f"{new.topic}+{new.partition:05}+*.{new.extension}"
-    found = map(layout.parse, filesystem.matching(folder, pattern))
+    beside = map(layout.parse, filesystem.matching(folder, pattern))
     return [
         file
-        for file in found
+        for file in beside
         if file is not None
         and file.first <= new.last
-        and new.first <= file.last
-        and file.path.rpartition("/")[2] != name
+        and file.last >= new.first
+        and not file.path.endswith(f"/{name}")
     ]
 
 
-def take_out(old: ArchivedFile, offsets: Ranges, format_: Format, spool: Spool, ask: Ask) -> None:
-    """Removes the records at these offsets from a file, and the file if there are no others.
+def _without_common(
+    earlier: ArchivedFile, later: ArchivedFile, format_: Format, spool: Spool, ask: Ask
+) -> ArchivedFile | None:
+    """Takes out of a file what another one has, too; returns what is left of it."""
+    kept = {
+        offset: hash(row)
+        for offset, row in format_.rows(earlier.path, ask)
+        if offset >= later.first
+    }
+    alone = (
+        (offset, row)
+        for offset, row in format_.rows(later.path, ask)
+        if kept.get(offset) != hash(row)
+    )
+    spooled = spool.file(uuid.uuid4().hex)
+    try:
+        rest = _write(spooled, later, alone, format_, ask)
+    finally:
+        spooled.remove()
+    if rest != later:
+        ask("delete", later.path, partial(_delete, later.path))
+    return rest
 
-    Raises:
-      BridgeError: it cannot be read, or its rest not be written.
+
+def _write(
+    spooled: SpoolFile,
+    of: ArchivedFile,
+    rows: Iterator[tuple[int, Any]],
+    format_: Format,
+    ask: Ask,
+) -> ArchivedFile | None:
+    """Keeps rows in a file of their own; if the first one of their file is among them, that file is
+    left as it is.
     """
-    common = offsets.between(old.first, old.last + 1).count
-    if not common:
-        return
-    rest = ""
-    if common < old.last + 1 - old.first:
-        rest = _keep_rest(old, offsets, format_, spool, ask)
-    if rest != old.path:
-        ask("delete", old.path, partial(filesystem.delete, old.path))
+    spooled.write(format_.header(KafkaRecord))
+    first = last = -1
+    pending: list[Any] = []
+    for offset, row in rows:
+        first = offset if first < 0 else first
+        if offset == of.first:
+            return of
+        last = offset
+        pending.append(row)
+        if len(pending) == _BLOCK_ROWS:
+            spooled.write(format_.block(format_.again(pending)))
+            pending.clear()
+    if last < 0:
+        return None
+    if pending:
+        spooled.write(format_.block(format_.again(pending)))
+    rest = layout.kafka_name(of.topic, of.partition or 0, first, last, of.extension)
+    path = filesystem.join(of.path.rpartition("/")[0], rest)
+    ask("write", path, partial(filesystem.publish, spooled.path, path, _no_progress))
+    return layout.parse(path)
 
 
-def _keep_rest(old: ArchivedFile, offsets: Ranges, format_: Format, spool: Spool, ask: Ask) -> str:
-    """Returns the file that has the rest; none where there is no rest."""
-    folder, _, name = old.path.rpartition("/")
-    header = format_.header(KafkaRecord)
-    spool.write(name, 0, header)
-    size, spans = len(header), []
-    for first, last, encoded in format_.without(old.path, offsets, ask):
-        data = format_.block(encoded)
-        spool.write(name, size, data)
-        size += len(data)
-        spans.append((first, last))
-    if not spans:
-        return ""
-    first, last = spans[0][0], spans[-1][1]
-    rest = layout.kafka_name(old.topic, old.partition or 0, first, last, old.extension)
-    path = filesystem.join(folder, rest)
-    ask("write", path, partial(filesystem.publish, spool.path(name), path, _no_progress))
-    return path
+def _delete(path: str) -> None:
+    """Deletes a file, unless another one has done it."""
+    if filesystem.exists(path):
+        filesystem.delete(path)
 
 
 def _no_progress() -> None:

@@ -29,8 +29,7 @@ class Item(NamedTuple):
 
 
 def items(stream: Stream, done: Done, ask: Ask) -> Iterator[Item]:
-    """What is not done: Kafka records by offset over all days, each offset once a day; messages
-    file by file.
+    """What is not done: Kafka records by offset over all days, each once; messages file by file.
 
     Raises:
       SourceError: a file cannot be read, is damaged, or is not what its name says.
@@ -46,7 +45,7 @@ def _by_offset(stream: Stream, done: Done, ask: Ask) -> Iterator[Item]:
     """Opens a file when its first offset's turn has come."""
     waiting = deque(enumerate(stream))
     heap: list[tuple[int, int, Item, Iterator[Item]]] = []
-    last: dict[tuple[str, str], int] = {}
+    last: dict[tuple[str, str], tuple[int, list[Record]]] = {}
     while waiting or heap:
         while waiting and (not heap or waiting[0][1].first <= heap[0][0]):
             rank, file = waiting.popleft()
@@ -56,8 +55,12 @@ def _by_offset(stream: Stream, done: Done, ask: Ask) -> Iterator[Item]:
         if not heap:
             continue
         number, rank, item, rest = heap[0]
-        if last.get(item.key, -1) < number:
-            last[item.key] = number
+        at, same = last.get(item.key, (-1, []))
+        if at < number:
+            last[item.key] = number, [item.record]
+            yield item
+        elif item.record not in same:
+            same.append(item.record)
             yield item
         if (following := next(rest, None)) is not None:
             heapq.heapreplace(heap, (following.number, rank, following, rest))

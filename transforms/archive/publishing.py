@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +16,6 @@ from transforms import filesystem
 from transforms.archive.files import Ask
 from transforms.errors import DeliveryError, TransferError
 from transforms.health import DESTINATION, pauses
-from transforms.ranges import Ranges
 from transforms.registry import Bridge
 
 THREADS = 8
@@ -32,29 +33,27 @@ class Complete:
 
     Attributes:
       source: where it is spooled.
+      spooled: done when it is; its error is the file's.
       path: its place.
       count, payload_bytes: of the records in it.
-      offsets: of the Kafka records in it.
     """
 
     source: str
+    spooled: Future[None]
     path: str
     count: int
     payload_bytes: int
-    offsets: Ranges = Ranges()  # noqa: RUF009
 
 
 class Publisher:
     """Threads that publish files, and count what is in those that are visible.
 
     Args:
-      tidy: called with each file once it is visible.
-      counted_as: the counter of what is visible.
+      tidy: called with each file's path once it is visible.
+      counted_as: the counter of what is in them.
     """
 
-    def __init__(
-        self, bridge: Bridge, tidy: Callable[[Complete, Ask], None], counted_as: str
-    ) -> None:
+    def __init__(self, bridge: Bridge, tidy: Callable[[str, Ask], None], counted_as: str) -> None:
         self._counted_as = counted_as
         self._bridge = bridge
         self._tidy = tidy
@@ -134,9 +133,12 @@ class Publisher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _publish(self, file: Complete) -> None:
+        file.spooled.result()
         publish = partial(filesystem.publish, file.source, file.path, self._moved)
         self.insist(lambda ask: ask("write", file.path, publish))
-        self.insist(partial(self._tidy, file))
+        self.insist(partial(self._tidy, file.path))
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(file.source)  # if it was not renamed
         self._moved()
         self._bridge.counts.add(self._counted_as, file.count)
         if self._counted_as == "delivered":

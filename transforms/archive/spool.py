@@ -62,19 +62,9 @@ class Spool:
         """The path of a file that is not complete."""
         return os.path.join(self._folder, name)
 
-    def write(self, name: str, at: int, data: bytes) -> None:
-        """Writes at a position; the same again changes nothing."""
-        flags = os.O_WRONLY | os.O_CREAT
-        with os.fdopen(os.open(self.path(name), flags, 0o644), "wb", buffering=0) as file:
-            file.seek(at)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[file.write(rest) :]
-
-    def remove(self, name: str) -> None:
-        """Removes a file, if it is there."""
-        with suppress(FileNotFoundError):
-            os.remove(self.path(name))
+    def file(self, name: str) -> SpoolFile:
+        """A file that is not complete, yet to be written."""
+        return SpoolFile(self.path(name))
 
     def close(self) -> None:
         """Removes the folder, and what is in it; idempotent."""
@@ -82,6 +72,41 @@ class Spool:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._lock.close()
             self._lock = None
+
+
+class SpoolFile:
+    """A file to be written, by one thread."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._size = 0
+        self._descriptor = -1
+
+    def write(self, data: bytes) -> None:
+        """Adds data, all or nothing.
+
+        Raises:
+          OSError: it could not; the same may be tried again.
+        """
+        if self._descriptor < 0:
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        at, rest = self._size, memoryview(data)
+        while rest:
+            written = os.pwrite(self._descriptor, rest, at)
+            at, rest = at + written, rest[written:]
+        self._size = at
+
+    def park(self) -> None:
+        """Keeps it from being open until it is written again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def remove(self) -> None:
+        """Removes it, if it is there."""
+        self.park()
+        with suppress(FileNotFoundError):
+            os.remove(self.path)
 
 
 def _remove_leftovers(root: str) -> None:

@@ -3,15 +3,16 @@
     record -> rows of its file -> block, encoded -> compressed -> spooled;  file -> published
 
 Rows become a block when there are enough of them, so that blocks bound the memory, not files.
-Threads compress, and publish.
+Threads compress, spool and publish.
 """
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,10 +23,10 @@ from transforms.archive.avro import AvroFormat
 from transforms.archive.files import Ask
 from transforms.archive.formats import Format
 from transforms.archive.json_lines import JsonFormat
+from transforms.archive.lanes import Lane
 from transforms.archive.publishing import Complete, Publisher
-from transforms.archive.spool import Spool, root_for
+from transforms.archive.spool import Spool, SpoolFile, root_for
 from transforms.errors import DeliveryError, TransferError
-from transforms.ranges import Ranges, Span
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge
 from transforms.schema_registry import SchemaRegistry
@@ -39,9 +40,9 @@ _ROW_BYTES = 100
 MAX_FILES = 1_000
 """Files that are open at once; before there is one more, the one opened first is closed."""
 
-_THREADS = 2
+_LANES = 2
 _MAX_BLOCKS = 8
-"""Blocks that are being compressed."""
+"""Blocks that are encoded, and not yet spooled."""
 
 Place = tuple[str, int | None]
 """(topic, partition)"""
@@ -56,27 +57,23 @@ class _File:
       rows, pending_bytes: what is in no block yet.
       next: the least offset that may come next.
       first, last: offsets, or publish times.
-      size: what is spooled.
-      queued: blocks that are being compressed.
-      spans: the offsets of what is in blocks.
+      spooled, lane: where it is written to, and by whom.
     """
 
     place: Place
     day: int
     begin_ms: float
     end_ms: float
-    name: str
+    spooled: SpoolFile
+    lane: Lane
     next: int
     first: int
     last: int
     of: type[KafkaRecord] | type[PubsubRecord]
     rows: list[Any] = field(default_factory=list)
     pending_bytes: int = 0
-    size: int = 0
     count: int = 0
     payload_bytes: int = 0
-    queued: int = 0
-    spans: list[Span] = field(default_factory=list)
 
 
 class ArchiveWriter:
@@ -101,10 +98,12 @@ class ArchiveWriter:
         except OSError as error:
             raise DeliveryError(f"archive {self._url}: no place for files: {error}") from error
         self._publisher = Publisher(bridge, self._tidy, config.counted_as)
-        self._pool = ThreadPoolExecutor(_THREADS, "compress")
+        self._lanes = [Lane(self._publisher) for _ in range(_LANES)]
+        self._next_lane = itertools.cycle(self._lanes)
         self._files: dict[tuple[Place, int], _File] = {}
         self._current: dict[Place, _File] = {}
-        self._blocks: deque[tuple[_File, Future[bytes]]] = deque()
+        self._blocks: deque[Future[None]] = deque()
+        self._timeout_s = bridge.config.delivery_timeout_s
         self._failure: TransferError | None = None
 
     # -- records in
@@ -157,10 +156,11 @@ class ArchiveWriter:
         begin_ms, end_ms = layout.bounds_ms(day)
         is_kafka = of is KafkaRecord
         first = offset if is_kafka else layout.LAST_MS
-        file = _File(place, day, begin_ms, end_ms, uuid.uuid4().hex, offset, first, 0, of)
+        spooled, lane = self._spool.file(uuid.uuid4().hex), next(self._next_lane)
+        file = _File(place, day, begin_ms, end_ms, spooled, lane, offset, first, 0, of)
         self._files[place, day] = file
         self._share_memory()
-        self._spooled(file, self._format.header(of))
+        self._add(file, partial(self._format.header, of))
         return file
 
     def _share_memory(self) -> None:
@@ -179,33 +179,26 @@ class ArchiveWriter:
         file.payload_bytes += encoded.payload_bytes
         if file.of is KafkaRecord:
             file.last = rows[-1].offset
-            _add_spans(file.spans, rows)
         else:
             times = [message.publish_time_ms or 0 for message in rows]
             file.first, file.last = min(file.first, *times), max(file.last, *times)
-        file.queued += 1
-        self._blocks.append((file, self._pool.submit(self._format.block, encoded)))
-        while len(self._blocks) > _MAX_BLOCKS:
-            self._settle()
+        self._add(file, partial(self._format.block, encoded))
         if file.payload_bytes >= self._file_bytes:
             self._close(file)
 
-    def _settle(self) -> None:
-        """Spools the oldest block."""
-        file, compressed = self._blocks.popleft()
-        file.queued -= 1
-        self._spooled(file, compressed.result())
-
-    def _spooled(self, file: _File, data: bytes) -> None:
-        path, write = self._spool.path(file.name), self._spool.write
-        try:
-            self._publisher.insist(
-                lambda ask: ask("write", path, partial(write, file.name, file.size, data))
-            )
-        except TransferError as error:
-            self._failure = self._failure or error
-            raise
-        file.size += len(data)
+    def _add(self, file: _File, block: Callable[[], bytes]) -> None:
+        """Has a block spooled; waits while there are too many."""
+        self._blocks.append(file.lane.add(file.spooled, block))
+        while len(self._blocks) > _MAX_BLOCKS or self._blocks[0].done():
+            try:
+                self._blocks.popleft().result(self._timeout_s)
+            except (TransferError, TimeoutError) as error:
+                if not isinstance(error, TransferError):
+                    error = DeliveryError(f"write {file.spooled.path}: it takes too long")
+                self._failure = self._failure or error
+                raise self._failure from error
+            if not self._blocks:
+                return
 
     def _close(self, file: _File) -> None:
         """Completes a file, and has it published."""
@@ -215,16 +208,9 @@ class ArchiveWriter:
         self._share_memory()
         if file.rows:
             self._encode(file)
-        while file.queued:
-            self._settle()
+        spooled, path = file.lane.finish(file.spooled), self._path(file)
         self._publisher.submit(
-            Complete(
-                self._spool.path(file.name),
-                self._path(file),
-                file.count,
-                file.payload_bytes,
-                Ranges().with_spans(file.spans),
-            )
+            Complete(file.spooled.path, spooled, path, file.count, file.payload_bytes)
         )
 
     def _path(self, file: _File) -> str:
@@ -237,10 +223,8 @@ class ArchiveWriter:
             name = layout.kafka_name(topic, partition, file.first, file.last, extension)
         return filesystem.join(self._url, f"{layout.folder(topic, file.day)}/{name}")
 
-    def _tidy(self, file: Complete, ask: Ask) -> None:
-        """Takes what a file has out of older ones."""
-        for old in ask("list", file.path, partial(leftovers.beside, file.path)):
-            leftovers.take_out(old, file.offsets, self._format, self._spool, ask)
+    def _tidy(self, path: str, ask: Ask) -> None:
+        leftovers.settle(path, self._format, self._spool, ask)
 
     # -- the process's view
 
@@ -265,19 +249,9 @@ class ArchiveWriter:
 
     def close(self) -> None:
         self._publisher.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.close()
         self._spool.close()
-
-
-def _add_spans(spans: list[Span], rows: Sequence[Any]) -> None:
-    """Adds the offsets of rows, which ascend, to those of the rows before."""
-    first, last = rows[0].offset, rows[-1].offset
-    whole = last - first == len(rows) - 1
-    for at, end in [(first, last)] if whole else ((row.offset, row.offset) for row in rows):
-        if spans and spans[-1][1] + 1 == at:
-            spans[-1] = spans[-1][0], end
-        else:
-            spans.append((at, end))
 
 
 def _format(config: Any) -> Format:

@@ -14,12 +14,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from transforms.errors import OffsetGapError, UnavailableError
 from transforms.health import SOURCE
 from transforms.kafka import topic_ids
+from transforms.kafka.batches import KafkaBatch, batch_of
 from transforms.kafka.beginnings import beginnings
 from transforms.kafka.client import (
     Admin,
@@ -54,32 +54,6 @@ _ASK_TIMEOUT_S = 3.0
 
 POLL_MAX_RECORDS = 500
 """Records of one poll; also Java's `max.poll.records`."""
-
-
-@dataclass
-class _Span:
-    """What a poll has found of one partition; `seen`: where this process has been before."""
-
-    first: int
-    seen: int
-    next_offset: int = 0
-    records: int = 0
-    again: int = 0
-
-
-class KafkaBatch(NamedTuple):
-    """The records of one poll, in order per partition. Implements `reading.Batch`."""
-
-    records: list[KafkaRecord]
-    spans: dict[Partition, _Span]
-    payload_bytes: int
-    topic_ids: Mapping[str, str]
-
-    @property
-    def positions(self) -> Frontier:
-        """The next offset of each partition in the batch."""
-        offsets = {partition: span.next_offset for partition, span in self.spans.items()}
-        return Frontier(offsets, self.topic_ids)
 
 
 class KafkaSession:
@@ -490,27 +464,8 @@ class KafkaSession:
             self._consumer.seek(owned)
 
     def _unread(self, records: Sequence[Any]) -> KafkaBatch:
-        """Leaves out records of partitions that were revoked during the poll, and repeats."""
-        unread: list[KafkaRecord] = []
-        spans: dict[Partition, _Span] = {}
-        payload_bytes = 0
         wants = self._remaining.wants if self._remaining is not None else None
-        for record in records:
-            partition, offset = (record[0], record[1]), record[2]
-            if offset < self._next.get(partition, offset + 1):
-                continue
-            self._next[partition] = offset + 1
-            if wants is not None and not wants(partition, offset):
-                continue
-            span = spans.get(partition)
-            if span is None:
-                span = spans[partition] = _Span(offset, self._seen.get(partition, 0))
-            span.next_offset = offset + 1
-            span.records += 1
-            span.again += offset < span.seen
-            payload_bytes += record.payload_bytes
-            unread.append(record)
-        return KafkaBatch(unread, spans, payload_bytes, self._topics.known)
+        return batch_of(records, self._next, self._seen, self._topics.known, wants)
 
     # The process's view ---------------------------------------------------------------------------
 

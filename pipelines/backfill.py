@@ -37,6 +37,13 @@ def run(options: Options) -> int:
             backfill_show.plan(options, facts)
             return 0
         facts = preflight.act(options, facts)
+    if options.route.source == "kafka" and not facts.ranges:
+        _log.warning(
+            "%s: there is nothing to move, no record in that range",
+            backfill_show.title(options, facts),
+        )
+        output.summary(registry.get(runtime.bridge_config(options)), options, 0.0)
+        return 0
     if _is_done(options, facts):
         _log.info("%s is done already; --force repeats it", backfill_show.title(options, facts))
         output.summary(registry.get(runtime.bridge_config(options)), options, 0.0)
@@ -48,6 +55,8 @@ def run(options: Options) -> int:
 def _is_done(options: Options, facts: Facts) -> bool:
     if options.route.source == "kafka":
         return not any(ranges.spans for ranges in facts.left.values())
+    if options.route.source == "archive":
+        return facts.archived_left == 0
     return facts.status == "done"
 
 

@@ -42,6 +42,8 @@ def plan(options: Options, facts: Facts) -> None:
     console.print(Text(title(options, facts), "bold"), soft_wrap=True)
     if options.route.source == "kafka":
         _offsets(console, facts)
+    elif facts.archived_left is not None:
+        console.print(f"{facts.archived_left:,} offsets to move, at most as many records")
     elif facts.status == "done":
         console.print("done already; --force repeats it")
     elif options.route.source == "pubsub":

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pipelines.options import BACKFILL, Options, Runner
-from pipelines.preflight import Facts
+from pipelines.preflight import Facts, archive_source
 from pipelines.preflight.templates import resolved
 from transforms import origins
 from transforms.convert import Routing, ToKafka, ToPubsub
@@ -140,18 +140,9 @@ def _window(options: Options, facts: Facts) -> Window | None:
 
 
 def _from_archive(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
-    from transforms.archive.source import ArchiveSourceConfig, ReadFromArchive
+    from transforms.archive.source import ReadFromArchive
 
-    wanted = facts.wanted
-    source = ArchiveSourceConfig(
-        bridge=bridge,
-        url=options.from_archive,
-        topics=wanted.topics,
-        from_ms=wanted.from_ms,
-        to_ms=wanted.to_ms,
-        offsets=wanted.named_offsets(),
-        state=facts.state,
-    )
+    source = archive_source.source_config(options, facts, bridge)
     return "ReadFromArchive" >> ReadFromArchive(source)
 
 

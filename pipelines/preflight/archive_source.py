@@ -1,13 +1,15 @@
-"""What reading an archive needs: a folder with files in it, and a file that remembers."""
+"""What reading an archive needs: files of what is asked for, and a file that remembers."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from pipelines.options import Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, Facts, Found, Look, Say
 from transforms.errors import PreflightError
+from transforms.registry import BridgeConfig
 
 _STATE = "_backfill/{}.json"
 
@@ -18,14 +20,39 @@ def name(options: Options) -> str:
 
 
 def look(options: Options, known: Look) -> Found:
-    """Looks at the folder; its files are opened when they are read."""
+    """Lists the files of what is asked for, and reads what is remembered."""
     from transforms import filesystem
+    from transforms.archive import source
 
     common.use_files_as(options.impersonate_service_account)
     url = filesystem.checked(options.from_archive)
-    filesystem.ask(PreflightError, "list", url, partial(filesystem.below, url), CALL_S)
-    state = options.state or filesystem.join(url, _STATE.format(known.name))
-    return {"topics": known.wanted.topics, "state": state}
+    found: Found = {
+        "topics": known.wanted.topics,
+        "state": options.state or filesystem.join(url, _STATE.format(known.name)),
+    }
+    config = source_config(options, Facts(wanted=known.wanted, **found), BridgeConfig("look"))
+    if not source.has_files(config):
+        raise PreflightError(
+            f"read {url}: there are no files of what is asked for; correct --from_archive, "
+            "--kafka_topics or the range"
+        )
+    return {**found, "archived_left": None if options.force else source.total(config)}
+
+
+def source_config(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
+    """What is read of the archive."""
+    from transforms.archive.source import ArchiveSourceConfig
+
+    wanted = facts.wanted
+    return ArchiveSourceConfig(
+        bridge=bridge,
+        url=options.from_archive,
+        topics=wanted.topics,
+        from_ms=wanted.from_ms,
+        to_ms=wanted.to_ms,
+        offsets=wanted.named_offsets(),
+        state=facts.state,
+    )
 
 
 def note(options: Options, facts: Facts, say: Say) -> None:

@@ -56,6 +56,7 @@ class Facts:
       kept_since_ms: from when on the topic keeps messages; 0 where that does not matter.
       status: how far a backfill from Pub/Sub got before, see `pipelines.backfill_state`.
       state: the file that remembers how far the reading of an archive is.
+      archived_left: records of it that are not read yet, where its files tell.
       wanted: what a backfill is about, and in `name` what it is known by.
       topic: the Kafka topic that is written.
       new_topic: it does not exist yet.
@@ -76,6 +77,7 @@ class Facts:
     kept_since_ms: int = 0
     status: str = ""
     state: str = ""
+    archived_left: int | None = None
     wanted: Wanted = NOTHING
     name: str = ""
     topic: TopicInfo = _UNKNOWN_TOPIC

@@ -28,6 +28,9 @@ def look(options: Options, known: Look) -> Found:
 
 def note(options: Options, facts: Facts, say: Say) -> None:
     """Says what looks odd."""
+    absent = sorted(set(facts.wanted.topics) - set(facts.topics)) if facts.wanted.night else []
+    if absent:
+        say(f"read {', '.join(absent)}: there was no such topic in the night {facts.wanted.night}")
     if not facts.partitions and options.selection.is_pattern:
         say(f"read {','.join(facts.topics)}: no topic matches yet; waiting for one")
 
@@ -54,7 +57,9 @@ def _look(options: Options, known: Look) -> Found:
     group_id = f"{options.group_id}-backfill-{known.name}" if backfills else options.group_id
     with closing(common.open_kafka(options.kafka)) as admin:
         found = admin.topics(topics)
-        if not topics[0].startswith("^") or not backfills:
+        if known.wanted.night and found:
+            topics = tuple(found)  # not every program observes every night
+        elif not topics[0].startswith("^") or not backfills:
             _refuse_missing(options, sorted(set(required) - set(found)))
         for info in found.values():
             common.require("READ", info)
@@ -125,9 +130,11 @@ def _file(options: Options) -> OffsetStore:
 
 def _refuse_missing(options: Options, missing: Collection[str]) -> None:
     if missing:
+        what_to_do = "create it, correct --kafka_topics, or wait for it with a ^regex"
+        if options.pipeline == BACKFILL:
+            what_to_do = "correct --kafka_topics or --night; Kafka may have deleted it since"
         raise PreflightError(
-            f"read {', '.join(missing)}: no such topic at {options.bootstrap_servers}; "
-            "create it, correct --kafka_topics, or wait for it with a ^regex"
+            f"read {', '.join(missing)}: no such topic at {options.bootstrap_servers}; {what_to_do}"
         )
 
 

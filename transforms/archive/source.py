@@ -50,6 +50,15 @@ class ArchiveSourceConfig:
         return Place(filesystem.checked(self.url), wanted, state)
 
 
+def has_files(config: ArchiveSourceConfig) -> bool:
+    """Whether there are files that may have something.
+
+    Raises:
+      SourceError: the archive cannot be listed, or has nothing that can be read back.
+    """
+    return bool(find(config.place, _ask))
+
+
 def total(config: ArchiveSourceConfig) -> int | None:
     """How many records there are to read, as far as the files' names tell; None: they do not.
 

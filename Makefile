@@ -56,7 +56,7 @@ soak: setup ## half an hour at 1,000 msg/s both ways: memory, files, threads, co
 	@$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 .PHONY: docs
-docs: $(VENV)/.installed ## writes the flag tables of README.md from pipelines/options.py
+docs: $(VENV)/.installed ## writes the flag tables of README.md and docs/
 	@$(BIN)/python -m pipelines.docs
 
 .PHONY: format

@@ -34,7 +34,12 @@ def settle(path: str, format_: Format, spool: Spool, ask: Ask) -> None:
     new = layout.parse(path)
     if new is None or new.partition is None:
         return
-    for other in ask("list", path.rpartition("/")[0], partial(_overlapping, new)):
+    found = ask("list", path.rpartition("/")[0], partial(_overlapping, new))
+    if new not in found:
+        return  # somebody has found that it is redundant
+    for other in found:
+        if other == new:
+            continue
         earlier, later = sorted((new, other), key=lambda file: (file.first, -file.last))
         rest = _without_common(earlier, later, format_, spool, ask)
         if later is new:
@@ -44,17 +49,12 @@ def settle(path: str, format_: Format, spool: Spool, ask: Ask) -> None:
 
 
 def _overlapping(new: ArchivedFile) -> list[ArchivedFile]:
+    """The files that overlap with one, and that itself if it is there."""
     folder, _, name = new.path.rpartition("/")
     pattern = f"{new.topic}+{new.partition:05}+*.{new.extension}"
     beside = map(layout.parse, filesystem.matching(folder, pattern))
-    return [
-        file
-        for file in beside
-        if file is not None
-        and file.first <= new.last
-        and file.last >= new.first
-        and not file.path.endswith(f"/{name}")
-    ]
+    found = [f for f in beside if f and f.first <= new.last and f.last >= new.first]
+    return [new if file.path.endswith(f"/{name}") else file for file in found]
 
 
 def _without_common(
@@ -114,9 +114,12 @@ def _write(
 
 
 def _delete(path: str) -> None:
-    """Deletes a file, unless another one has done it."""
-    if filesystem.exists(path):
+    """Deletes a file, unless somebody else has done it."""
+    try:
         filesystem.delete(path)
+    except Exception:
+        if filesystem.exists(path):
+            raise
 
 
 def _no_progress() -> None:

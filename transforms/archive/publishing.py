@@ -21,6 +21,9 @@ from transforms.registry import Bridge
 THREADS = 8
 """Files that are published at once: what takes long is somebody else's answer."""
 
+_STRIPES = 64
+"""Files of one partition are tidied up by one after the other, most of others side by side."""
+
 _Answer = TypeVar("_Answer")
 
 Attempt = Callable[[Ask], _Answer]
@@ -61,6 +64,7 @@ class Publisher:
         self._pool = ThreadPoolExecutor(THREADS, "publish")
         self._closed = threading.Event()
         self._lock = threading.Lock()
+        self._tidying = [threading.Lock() for _ in range(_STRIPES)]
         self._pending: set[Future[None]] = set()
         self._failure: TransferError | None = None
         self._progress = 0
@@ -136,7 +140,9 @@ class Publisher:
         file.spooled.result()
         publish = partial(filesystem.publish, file.source, file.path, self._moved)
         self.insist(lambda ask: ask("write", file.path, publish))
-        self.insist(partial(self._tidy, file.path))
+        partition = file.path.rsplit("+", 2)[0]
+        with self._tidying[hash(partition) % _STRIPES]:
+            self.insist(partial(self._tidy, file.path))
         with contextlib.suppress(FileNotFoundError):
             os.remove(file.source)  # if it was not renamed
         self._moved()

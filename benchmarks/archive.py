@@ -126,7 +126,7 @@ def archive(
         bridge_id=group,
         bounds=Bounds(max_messages=count),
         commit_interval_s=600,
-        max_in_flight_bytes=10**12,
+        bundle_bytes=10**12,
     )
     source = KafkaSourceConfig(
         bridge=config,

@@ -34,6 +34,7 @@ def run(options: Options) -> int:
     with quiet_clients(options.debug):
         facts = preflight.look(options)
         if options.dry_run:
+            facts = facts.with_({"committed": {}}) if options.force else facts
             backfill_show.plan(options, facts)
             return 0
         facts = preflight.act(options, facts)
@@ -48,8 +49,17 @@ def run(options: Options) -> int:
         _log.info("%s is done already; --force repeats it", backfill_show.title(options, facts))
         output.summary(registry.get(runtime.bridge_config(options)), options, 0.0)
         return 0
-    _log.info("%s", backfill_show.title(options, facts))
-    return runtime.run(options, facts, partial(_finish, options, facts))
+    _log.info("%s%s", backfill_show.title(options, facts), backfill_show.going_on(facts))
+    finished: list[bool] = []
+
+    def finish() -> None:
+        finished.append(True)
+        _finish(options, facts)
+
+    status = runtime.run(options, facts, finish)
+    if not finished:
+        _log.warning("backfill %s is not finished: the same command goes on", facts.name)
+    return status
 
 
 def _is_done(options: Options, facts: Facts) -> bool:
@@ -63,6 +73,13 @@ def _is_done(options: Options, facts: Facts) -> bool:
 def _finish(options: Options, facts: Facts) -> None:
     """All is delivered: remembers it where what was read does not say so itself."""
     if options.route.source != "pubsub":
+        return
+    if facts.wanted.to_ms is None or facts.wanted.to_ms > facts.now_ms:
+        _log.info(
+            "%s is not over: the same command moves what has come since; %s stays until then",
+            backfill_show.title(options, facts),
+            facts.subscription,
+        )
         return
     backfill_state.save(options, facts, "done")
     if options.create_subscription_from:

@@ -34,6 +34,15 @@ def title(options: Options, facts: Facts) -> str:
     return " ".join([f"{what}: {source} -> {destination}", *times])
 
 
+def going_on(facts: Facts) -> str:
+    """That an earlier run has done a part, and which."""
+    if facts.status == "begun":
+        return "; goes on"
+    wanted = sum(ranges.count for ranges in (facts.ranges or {}).values())
+    done = wanted - sum(ranges.count for ranges in facts.left.values())
+    return f"; goes on: {done:,} of {wanted:,} offsets are done already" if done else ""
+
+
 def plan(options: Options, facts: Facts) -> None:
     """Prints what would be moved."""
     console = Console(highlight=False)
@@ -49,6 +58,8 @@ def plan(options: Options, facts: Facts) -> None:
     elif options.route.source == "pubsub":
         begun = "begun already, goes on" if facts.status else "not begun"
         console.print(f"{begun}; how many messages there are, Pub/Sub does not tell")
+        if options.subscription and not facts.status:
+            console.print(f"{facts.subscription} would be moved to the begin, for all its readers")
     console.print("nothing was moved", style="dim")
 
 

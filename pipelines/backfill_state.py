@@ -25,8 +25,8 @@ def load(options: Options, facts: Facts) -> Status:
       PreflightError, SourceError: it cannot be read.
     """
     where = _where(options)
-    if options.state:
-        found = _file(options).committed([where])
+    if facts.state:
+        found = _file(options, facts).committed([where])
     else:
         with closing(common.open_kafka(options.kafka)) as admin:
             found = admin.commits(_group(options, facts))
@@ -43,8 +43,8 @@ def save(options: Options, facts: Facts, status: Status) -> None:
     """
     where = _where(options)
     text = {where: _METADATA.format(status)}
-    if options.state:
-        _file(options).commit({where: 0}, text)
+    if facts.state:
+        _file(options, facts).commit({where: 0}, text)
         return
     with closing(common.open_kafka(options.kafka)) as admin:
         admin.commit(_group(options, facts), {where: 0}, text)
@@ -58,8 +58,8 @@ def _group(options: Options, facts: Facts) -> str:
     return f"{options.group_id}-backfill-{facts.name}"
 
 
-def _file(options: Options) -> OffsetStore:
+def _file(options: Options, facts: Facts) -> OffsetStore:
     from transforms.kafka.offset_file import OffsetFile
 
     common.use_files_as(options.impersonate_service_account)
-    return OffsetFile(options.state, CALL_S)
+    return OffsetFile(facts.state, _group(options, facts), CALL_S)

@@ -109,7 +109,8 @@ def require_ends(pipeline: Pipeline, route: Route, value: Mapping[str, Any]) -> 
         return
     if pipeline == ARCHIVE and route.source == "kafka":
         raise UsageError("--group_id: missing; its committed offsets are where a restart goes on")
-    if pipeline == BACKFILL and route.source != "archive" and not value["state"]:
+    keeps_state = "archive" in (route.source, *route.sinks) and route.source != "kafka"
+    if pipeline == BACKFILL and not keeps_state and not value["state"]:
         raise UsageError(
             "--group_id: missing; what is done is remembered as commits of GROUP_ID-backfill-HASH, "
             "which nobody joins; or give a file, --state"
@@ -213,6 +214,10 @@ def _settle_commits(taken: Taken, route: Route) -> None:
 def _check_range(pipeline: Pipeline, route: Route, value: Mapping[str, Any]) -> None:
     """What a backfill is about is said in one way."""
     begin, end = value["from_at"], value["to_at"]
+    if pipeline == BACKFILL and value["pull"] == "streaming":
+        raise UsageError(
+            "--pull: a stream does not tell when there is nothing left; leave it out in a backfill"
+        )
     if pipeline == BACKFILL and value["idle_seconds"] is not None and route.source != "pubsub":
         raise UsageError(f"--idle_seconds: from {route} the end is known; leave it out")
     ways = ("night", "offsets", "from_at" if begin else "to_at")

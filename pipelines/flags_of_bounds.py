@@ -112,7 +112,7 @@ class BoundFlags:
     idle_seconds: float | None = flag(
         None,
         "Stop after so many seconds without a message; counted while partitions are assigned, and "
-        "no topic of tonight is awaited.",
+        "no topic of tonight is awaited. A backfill from Pub/Sub: 10.",
         group=END,
         where=ONE_MACHINE,
         parse=values.number(),

@@ -96,7 +96,8 @@ class EndFlags:
     )
     group_id: str = flag(
         "",
-        "Kafka consumer group: its committed offsets are where a restart goes on.",
+        "Kafka consumer group: its committed offsets are where a restart goes on. A backfill does "
+        "not touch it: its own is GROUP_ID-backfill-NAME.",
         group=ENDS,
         where=READS_KAFKA,
         metavar="G",

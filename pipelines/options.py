@@ -90,8 +90,9 @@ class Options(RunningFlags, BoundFlags, EndFlags):
 
     @property
     def uses_kafka(self) -> bool:
-        """Whether there is a cluster to talk to."""
-        return bool(self.bootstrap_servers)
+        """Whether a client of Kafka carries data."""
+        letters = self.dead_letter is not None and self.dead_letter.kind == "kafka"
+        return self.route.source == "kafka" or "kafka" in self.route.sinks or letters
 
     @property
     def template(self) -> Template | None:

@@ -131,7 +131,9 @@ def on_terminal() -> bool:
 @contextlib.contextmanager
 def progress(bridge: Bridge, options: Options) -> Iterator[Meter]:
     """Shows how the transfer gets on, as `options.progress` says, and measures its time."""
-    meter = Meter(bridge, options.pipeline, options.route.source, options.bounded)
+    route = options.route
+    files_only = route.sinks == ("archive",)
+    meter = Meter(bridge, options.pipeline, route.source, options.bounded, files_only)
     live = on_terminal() if options.progress is None else options.progress
     with contextlib.ExitStack() as stack:
         if live:

@@ -36,6 +36,7 @@ class Meter:
       name: of the pipeline.
       source: what it reads.
       finite: its source has an end, which it gets nearer to.
+      files_only: it writes an archive alone, where much is delivered at once when files are closed.
       clock: seconds that only grow.
     """
 
@@ -45,12 +46,14 @@ class Meter:
         name: Pipeline,
         source: End,
         finite: bool = False,
+        files_only: bool = False,
         clock: Clock = time.monotonic,
     ) -> None:
         self._bridge = bridge
         self._name = name
         self._source = source
         self._finite = finite
+        self._files_only = files_only
         self._total: int | None = None
         self._clock = clock
         self._began = clock()
@@ -74,11 +77,12 @@ class Meter:
           width: columns; what matters least is left out until the line fits, if it can.
         """
         control, totals = self._bridge.control, self._bridge.counts.totals()
-        rate, bytes_rate = self._rates(totals["delivered"], totals["bytes"])
+        moved = totals["read" if self._files_only else "delivered"]
+        rate, bytes_rate = self._rates(moved, totals["bytes"])
         trouble = ", ".join(self._bridge.health.in_trouble)
         state = "draining" if control.stop_reason else "running"
         if self._stopped is not None:
-            state = "stopped"
+            state = "done" if self._is_done else "stopped"
         elif trouble:
             state = f"degraded ({trouble})"
         dead, returns = totals["dead_lettered"], totals["returns_dropped"]
@@ -91,8 +95,9 @@ class Meter:
                 Part(f"{self._name} {state}"),
                 Part(f"{rate:,.0f} msg/s"),
                 Part(f"{bytes_rate / 1e6:,.1f} MB/s", dispensable=2),
-                Part(f"read {totals['read']:,}", dispensable=4),
-                Part(f"delivered {totals['delivered']:,}"),
+                Part(f"read {totals['read']:,}", dispensable=0 if self._files_only else 4),
+                Part(f"{'in files' if self._files_only else 'delivered'} {totals['delivered']:,}"),
+                *([Part(f"in files {archived:,}")] if (archived := totals["archived"]) else []),
                 Part(self._left(totals), dispensable=1),
                 *self._time_left(),
                 Part(f"dead letters {dead:,}", dispensable=0 if dead else 5),
@@ -123,8 +128,16 @@ class Meter:
             return f"in flight {max(0, totals['read'] - done):,}"
         lag = self._bridge.lag() if self._stopped is None else None
         self._lag = self._lag if lag is None else lag
+        if self._is_done:
+            self._lag = 0
         what = "left" if self._finite else "lag"
         return f"{what} ?" if self._lag is None else f"{what} {self._lag:,}"
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether a finite run has ended by itself."""
+        ended = self._stopped is not None and not self._bridge.control.stop_reason
+        return self._finite and ended and self._bridge.failure is None
 
     def share(self) -> float | None:
         """How much of a finite source has been read, from 0 to 1; None where that is unknown."""

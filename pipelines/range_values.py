@@ -96,7 +96,7 @@ def offset_ranges(text: str) -> dict[Partition, Ranges]:
         if ranges.spans and ranges.spans[-1][1] >= _MOST_OFFSETS:
             raise ValueError(f"{wanted}: see topic {topic!r}, partition {number}")
     if not found:
-        raise ValueError(f"{wanted}: it is empty")
+        raise ValueError(f"{text!r} names no offsets: nothing is missing")
     return found
 
 

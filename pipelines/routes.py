@@ -36,7 +36,7 @@ def route(pipeline: Pipeline, value: Mapping[str, Any]) -> Route:
         return Route("kafka", ("pubsub", "archive") if value["archive"] else ("pubsub",))
     found = Route(_source(pipeline, value), (_sink(pipeline, value),))
     if found.source in found.sinks:
-        raise UsageError(f"{pipeline}: reads and writes {found.source}; choose another destination")
+        raise UsageError(f"{found}: these are the same; choose another destination")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,7 +89,11 @@ def wanted(options: Options, now_ms: int) -> Wanted:
 def name(options: Options, what: Wanted) -> str:
     """The same for the same command, another one for any other source, range or destination."""
     parts: dict[str, Any] = {
-        "source": [options.subscription, options.create_subscription_from, options.from_archive],
+        "source": [
+            options.subscription,
+            options.create_subscription_from,
+            _absolute(options.from_archive),
+        ],
         "topics": what.topics,
         "time": [what.from_ms, what.to_ms],
         "offsets": [
@@ -96,9 +101,19 @@ def name(options: Options, what: Wanted) -> str:
             _texts(what.to_offsets),
             {part: str(ranges) for part, ranges in _texts(what.offsets).items()},
         ],
-        "destination": [options.pubsub_topic, options.kafka_topic, options.archive],
+        "destination": [
+            options.pubsub_topic,
+            options.kafka_topic,
+            sorted(options.bootstrap_servers.split(",")) if options.kafka_topic else [],
+            _absolute(options.archive),
+            options.format if options.archive else "",
+        ],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+def _absolute(folder: str) -> str:
+    return os.path.abspath(folder) if folder and "://" not in folder else folder
 
 
 def _texts(offsets: Mapping[Partition, Any] | None) -> dict[str, Any]:

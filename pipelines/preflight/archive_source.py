@@ -11,8 +11,6 @@ from pipelines.preflight.common import CALL_S, Facts, Found, Look, Say
 from transforms.errors import PreflightError
 from transforms.registry import BridgeConfig
 
-_STATE = "_backfill/{}.json"
-
 
 def name(options: Options) -> str:
     """What an error calls this check."""
@@ -28,7 +26,7 @@ def look(options: Options, known: Look) -> Found:
     url = filesystem.checked(options.from_archive)
     found: Found = {
         "topics": known.wanted.topics,
-        "state": options.state or filesystem.join(url, _STATE.format(known.name)),
+        "state": common.state_url(options, url, known.name),
     }
     config = source_config(options, Facts(wanted=known.wanted, **found), BridgeConfig("look"))
     if not source.has_files(config):
@@ -36,6 +34,7 @@ def look(options: Options, known: Look) -> Found:
             f"read {url}: there are no files of what is asked for; correct --from_archive, "
             "--kafka_topics or the range"
         )
+    common.check_state(found["state"])
     return {**found, "archived_left": None if options.force else source.total(config)}
 
 

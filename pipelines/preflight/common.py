@@ -49,6 +49,7 @@ class Facts:
       start: where those without a committed offset begin; the rest begin at their first offset.
       ranges: the offsets that are read, of a finite run; None for all there will be.
       committed: the next offset of each partition of a finite run, as far as it got before.
+      unfinished: how many offsets of each lie behind an open transaction, where there are some.
       largest: of the topics that are read the one with the largest messages, if there is one.
       subscription: that is read.
       pubsub_topic: `projects/P/topics/T` of that subscription.
@@ -70,6 +71,7 @@ class Facts:
     start: Offsets = field(default_factory=dict)
     ranges: Mapping[Partition, Ranges] | None = None
     committed: Offsets = field(default_factory=dict)
+    unfinished: Offsets = field(default_factory=dict)
     largest: TopicInfo | None = None
     subscription: str = ""
     pubsub_topic: str = ""
@@ -113,6 +115,27 @@ def moved_here(options: Options, *permissions: str) -> Sequence[str]:
     """Permissions to move messages, if it is this account that moves them: Dataflow's workers have
     one of their own, of which only they could ask."""
     return () if options.runner is Runner.DATAFLOW else permissions
+
+
+def check_state(url: str) -> None:
+    """Refuses a place for a state file that cannot be written.
+
+    Raises:
+      PreflightError: says why.
+    """
+    from transforms import filesystem
+    from transforms.dead_letters import files
+
+    files.check(filesystem.checked(url).rpartition("/")[0] or ".", CALL_S)
+
+
+def state_url(options: Options, archive: str, name: str) -> str:
+    """The file that remembers a backfill from or to an archive, unless a group does."""
+    if options.state or not archive:
+        return options.state
+    from transforms import filesystem
+
+    return filesystem.join(filesystem.checked(archive), f"_backfill/{name}.json")
 
 
 def use_files_as(accounts: str) -> None:

@@ -31,6 +31,17 @@ def note(options: Options, facts: Facts, say: Say) -> None:
     absent = sorted(set(facts.wanted.topics) - set(facts.topics)) if facts.wanted.night else []
     if absent:
         say(f"read {', '.join(absent)}: there was no such topic in the night {facts.wanted.night}")
+    to_ms = facts.wanted.to_ms
+    if to_ms is not None and to_ms > facts.now_ms:
+        say("the range is not over: what is there now is moved")
+    if facts.unfinished:
+        names = ", ".join(f"{topic}/{n}" for topic, n in list(facts.unfinished)[:3])
+        say(
+            f"read {names}: {sum(facts.unfinished.values()):,} offsets lie behind the begin of a "
+            "transaction that is not finished; they are in no finite run until it is"
+        )
+    if options.stop is not None and options.bounded and not facts.partitions:
+        say(f"read {','.join(facts.topics)}: there is no such topic now, and nothing to read")
     if not facts.partitions and options.selection.is_pattern:
         say(f"read {','.join(facts.topics)}: no topic matches yet; waiting for one")
 
@@ -92,6 +103,7 @@ def _look(options: Options, known: Look) -> Found:
         if options.bounded and options.stop is not None:
             _refuse_members(group_id, admin)
             facts |= {
+                "unfinished": _unfinished(admin, partitions),
                 "ranges": ranges.to_stop(options.stop, admin, partitions, known.now_ms),
                 "committed": {} if options.reset_offsets else committed,
             }
@@ -106,6 +118,7 @@ def _finite(
     done = {} if options.force else {p: at for p, at in committed.items() if p in wanted}
     _refuse_gaps(options, admin, {**begin, **done})
     return {
+        "unfinished": _unfinished(admin, tuple(wanted)),
         "partitions": tuple(wanted),
         "start": begin,
         "ranges": wanted,
@@ -113,19 +126,28 @@ def _finite(
     }
 
 
+def _unfinished(admin: Admin, partitions: Collection[Partition]) -> dict[Partition, int]:
+    """How many offsets of each are not to be read yet: a transaction before them is open."""
+    stable = admin.end_offsets(partitions)
+    ends = admin.end_offsets(partitions, open_transactions=True)
+    return {part: end - stable[part] for part, end in ends.items() if end > stable[part]}
+
+
 def _committed(
     options: Options, admin: Admin, group_id: str, partitions: Collection[Partition]
 ) -> dict[Partition, int]:
     if options.state:
-        return {part: found.offset for part, found in _file(options).committed(partitions).items()}
+        found = _file(options, group_id).committed(partitions)
+        common.check_state(options.state)
+        return {part: committed.offset for part, committed in found.items()}
     return admin.committed(group_id)
 
 
-def _file(options: Options) -> OffsetStore:
+def _file(options: Options, group_id: str) -> OffsetStore:
     from transforms.kafka.offset_file import OffsetFile
 
     common.use_files_as(options.impersonate_service_account)
-    return OffsetFile(options.state, CALL_S)
+    return OffsetFile(options.state, group_id, CALL_S)
 
 
 def _refuse_missing(options: Options, missing: Collection[str]) -> None:
@@ -200,7 +222,7 @@ def _forget(options: Options, facts: Facts) -> None:
     """Commits the beginning of what is wanted."""
     begin: Mapping[Partition, int] = facts.start
     if options.state:
-        _file(options).commit(begin)
+        _file(options, facts.group_id).commit(begin)
         return
     with closing(common.open_kafka(options.kafka)) as admin:
         admin.commit(facts.group_id, begin)

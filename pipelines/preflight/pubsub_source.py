@@ -43,6 +43,7 @@ def look(options: Options, known: Look) -> Found:
         "subscription": info.name,
         "pubsub_topic": info.topic,
         "ack_deadline_s": info.ack_deadline_s,
+        "state": common.state_url(options, options.archive, known.name),
     }
 
 
@@ -62,6 +63,7 @@ def _topic(options: Options, known: Look) -> Found:
         "pubsub_topic": topic,
         "ack_deadline_s": _ACK_DEADLINE_S,
         "kept_since_ms": known.now_ms - retention_s * 1000,
+        "state": common.state_url(options, options.archive, known.name),
     }
 
 
@@ -92,7 +94,11 @@ def _begin_backfill(options: Options, facts: Facts, say: Say) -> Facts:
     found = run_all(
         {action: partial(retried, partial(backfill_state.load, options, facts))}, ACTION_S
     )
+    if facts.state:
+        run_all({facts.state: partial(common.check_state, facts.state)}, ACTION_S)
     status = "" if options.force else found[action]
+    if status == "begun":
+        run_all({action: partial(_still_there, options, facts)}, ACTION_S)
     if status:
         return facts.with_({"status": status})
     action = f"begin {facts.subscription}"
@@ -102,6 +108,14 @@ def _begin_backfill(options: Options, facts: Facts, say: Say) -> Facts:
     where = "its oldest message" if begin_ms is None else _rfc3339(begin_ms)
     say(f"{action}: moved to {where}{whose}")
     return facts
+
+
+def _still_there(options: Options, facts: Facts) -> None:
+    try:
+        with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
+            admin.subscription(facts.subscription)
+    except PreflightError as error:
+        raise PreflightError(f"{error}; --force begins backfill {facts.name} anew") from error
 
 
 def _make_and_move(options: Options, facts: Facts) -> None:

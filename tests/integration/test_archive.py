@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import fastavro
 import pytest
-from ends import Kafka, until
+from ends import DEADLINE_S, ROOT, Kafka, until
 from measured_kafka import MeasuredKafka
 
 from transforms.avro_rows import to_kafka_record, to_pubsub_record
@@ -139,6 +143,41 @@ def test_after_kills_each_record_is_in_the_archive_once(kafka, run_bridge, uniqu
     assert len(places) == 3000
     assert set(places.values()) == {1}
     assert not list(archive.rglob("*.partial*/*.avro"))
+
+
+KILLED_BEFORE_ITS_COMMIT = """
+import os, signal, sys
+from pipelines import archive
+from transforms.kafka import session
+session.KafkaSession.confirm = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(archive.main(sys.argv[1:]))
+"""
+
+
+def test_killed_between_the_closed_file_and_the_commit_each_offset_is_kept_once(
+    stack, kafka, run_bridge, unique, tmp_path
+):
+    """The repeats end before what was left, and behind it."""
+    archive = tmp_path / "archive"
+    kafka.create(unique)
+    kafka.send(KafkaRecord(unique, value=b"%d" % n) for n in range(100))
+    flags = [f"--kafka_topics={unique}", f"--group_id={unique}", f"--archive={archive}"]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_BEFORE_ITS_COMMIT, *flags, "--stop=now"],
+        cwd=ROOT,
+        env={**os.environ, **stack.env()},
+        timeout=DEADLINE_S,
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert (len(rows(archive)), kafka.committed(unique)) == (100, 0)
+    run_bridge("archive", *flags, "--max_messages=60").wait()
+    assert kafka.committed(unique) == 60
+    assert sorted(row["offset"] for row in rows(archive)) == list(range(100))
+    kafka.send(KafkaRecord(unique, value=b"%d" % n) for n in range(100, 150))
+    assert run_bridge("archive", *flags, "--stop=now").wait()["delivered"] == 90
+    assert sorted(row["offset"] for row in rows(archive)) == list(range(150))
 
 
 def test_a_backfill_into_an_archive_takes_nothing_from_it(kafka, run_bridge, unique, tmp_path):

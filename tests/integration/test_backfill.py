@@ -282,7 +282,45 @@ def test_a_backfill_from_pubsub_that_is_killed_loses_nothing(
     slow.kill()
     run_bridge("backfill", *flags).wait()
     assert {int(record.value) for record in kafka.receive(unique)} == set(range(2000))
-    assert subscriptions_of(kept) == []
+
+
+@pytest.mark.parametrize("trouble", ["stopped", "slow"])
+def test_a_backfill_from_pubsub_that_is_held_up_is_not_taken_for_done(
+    kafka, pubsub, run_bridge, kept, unique, trouble
+):
+    """Longer than the leases and than the time after which a subscription counts as empty."""
+    kafka.create(unique)
+    pubsub.send(kept, [PubsubRecord(b"%d" % number) for number in range(600)])
+    flags = [
+        f"--create_subscription_from={kept}",
+        f"--kafka_topic={unique}",
+        f"--group_id={unique}",
+    ]
+    if trouble == "slow":
+        run_bridge("backfill", *flags, "--max_rate=50", "--idle_seconds=0.5").wait()
+    else:
+        running = run_bridge("backfill", *flags, "--max_rate=200", "--idle_seconds=5")
+        until(lambda: kafka.size(unique) > 100, "it is under way")
+        running.pause()
+        time.sleep(12)
+        running.resume()
+        running.wait()
+    assert {int(record.value) for record in kafka.receive(unique)} == set(range(600))
+
+
+def test_a_range_of_pubsub_that_is_not_over_is_not_done(kafka, pubsub, run_bridge, kept, unique):
+    kafka.create(unique)
+    flags = [
+        f"--create_subscription_from={kept}",
+        f"--kafka_topic={unique}",
+        f"--group_id={unique}",
+    ]
+    for number in range(2):
+        pubsub.send(kept, [PubsubRecord(b"%d" % number)])
+        run = run_bridge("backfill", *flags, "--idle_seconds=2")
+        assert run.wait()["delivered"] == 1
+        assert "is not over: the same command moves what has come since" in run.output
+    assert len(subscriptions_of(kept)) == 1
 
 
 def publish_times(pubsub, topic: str, name: str) -> list[int]:

@@ -90,6 +90,13 @@ def test_offsets_that_are_read_again_begin_a_new_file(tmp_path):
         assert read(opened, opened.begin(None)) == stream(30)
 
 
+def test_a_file_whose_last_block_reaches_its_size_is_closed_once(tmp_path):
+    records = [KafkaRecord("t", 0, n, 0, value=bytes(100_000)) for n in range(13)]
+    write(tmp_path, records, file_bytes=1_250_000)
+    [path] = tmp_path.rglob("*.avro")
+    assert [row["offset"] for row in rows(path)] == list(range(13))
+
+
 def test_two_streams_of_one_name_are_both_kept(tmp_path):
     """As of a topic that was made anew under its name."""
     other = [record._replace(value=b"other") for record in stream(30)]

@@ -13,7 +13,7 @@ from pipelines.preflight import ranges
 from pipelines.range_values import StopAt
 from pipelines.wanted import Wanted
 from transforms.errors import PreflightError, UsageError
-from transforms.pubsub.window import Window
+from transforms.pubsub.window import Drain, Window
 from transforms.ranges import Ranges
 from transforms.records import PubsubRecord
 
@@ -62,8 +62,8 @@ def test_a_route_follows_from_the_flags(argv, route):
         ([*FROM_KAFKA, GROUP], "needs to know what is written"),
         ([*FROM_KAFKA, FROM_PUBSUB, TO_PUBSUB, GROUP], "backfill takes one of them"),
         ([*FROM_KAFKA, TO_PUBSUB, "--archive=/a", GROUP], "backfill takes one of them"),
-        ([*FROM_KAFKA, "--kafka_topic=t", GROUP], "reads and writes kafka"),
-        (["--from_archive=/a", "--archive=/b"], "reads and writes archive"),
+        ([*FROM_KAFKA, "--kafka_topic=t", GROUP], "kafka to kafka: these are the same"),
+        (["--from_archive=/a", "--archive=/b"], "archive to archive: these"),
         ([FROM_PUBSUB, "--kafka_topic=t", GROUP], "--bootstrap_servers: missing"),
         (["--from_archive=/a", TO_PUBSUB, "--partition=source"], "means nothing from archive to"),
         ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--start=latest"], "belongs to kafka_to_ps, archive"),
@@ -71,7 +71,7 @@ def test_a_route_follows_from_the_flags(argv, route):
         ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--night=2026-02-30"], "is no night"),
         ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--from=yesterday"], "RFC 3339"),
         ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--night=-1", "--to=2026-01-01T00:00:00Z"], "--night"),
-        ([FROM_PUBSUB, TO_PUBSUB, GROUP], "reads and writes pubsub"),
+        ([FROM_PUBSUB, TO_PUBSUB, GROUP], "pubsub to pubsub: these"),
         (
             [FROM_PUBSUB, SERVERS, "--kafka_topic=t", GROUP, "--offsets=OFFSETS"],
             "--offsets: means nothing from pubsub to kafka",
@@ -147,8 +147,12 @@ def test_the_name_is_of_what_is_moved_and_not_of_how():
         name(*base[:-1]),
         name(SERVERS, "--kafka_topics=a", *base[2:]),
         name(*FROM_KAFKA, "--pubsub_topic=projects/p/topics/other", *base[3:]),
+        name(*FROM_KAFKA, "--archive=/a", GROUP),
+        name(*FROM_KAFKA, "--archive=/a", "--format=json", GROUP),
+        name("--from_archive=/a", SERVERS, "--kafka_topic=t"),
+        name("--from_archive=/a", "--bootstrap_servers=other:9092", "--kafka_topic=t"),
     }
-    assert len(others) == 5
+    assert len(others) == 9
     assert same not in others
 
 
@@ -224,6 +228,42 @@ def test_a_window_is_exact_to_the_millisecond_at_both_ends():
     assert inside == [1000, 1999]
     assert window.is_before(PubsubRecord(publish_time_ms=999))
     assert window.is_after(PubsubRecord(publish_time_ms=2000))
+
+
+class TestDrain:
+    """A pull of up to 4 s that brings nothing; 10 s of them are needed."""
+
+    def drain(self):
+        return Drain(Window(0, 1, 10))
+
+    def test_empty_pulls_an_answer_and_one_more_empty_pull_end_it(self):
+        drain = self.drain()
+        for _ in range(3):
+            assert not drain.must_ask
+            drain.pulled(0, 4.0, 4.0)
+        assert drain.must_ask
+        assert not drain.is_over
+        drain.answered()
+        assert not drain.is_over
+        drain.pulled(0, 4.0, 4.0)
+        assert drain.is_over
+
+    def test_a_message_or_trouble_begins_it_anew(self):
+        drain = self.drain()
+        for end in (lambda: drain.pulled(1, 0.1, 4.0), drain.begin_anew):
+            for _ in range(3):
+                drain.pulled(0, 4.0, 4.0)
+            drain.answered()
+            end()
+            drain.pulled(0, 4.0, 4.0)
+            assert not drain.is_over
+            assert not drain.must_ask
+            drain.begin_anew()
+
+    def test_time_in_which_this_process_was_stopped_proves_nothing(self):
+        drain = self.drain()
+        drain.pulled(0, 3600.0, 4.0)
+        assert not drain.must_ask
 
 
 def test_the_audits_missing_ranges_are_accepted_as_they_are(tmp_path):

@@ -94,26 +94,33 @@ def test_nothing_beyond_what_is_confirmed_is_committed_at_the_end():
 
 def test_a_file_remembers_offsets_in_place_of_a_group(tmp_path):
     path = str(tmp_path / "new" / "state.json")
-    assert OffsetFile(path, 5).committed([P0]) == {}
-    OffsetFile(path, 5).commit({P0: 5}, {P0: "topic_id=x"})
-    store = OffsetFile(path, 5)
+    assert OffsetFile(path, "g", 5).committed([P0]) == {}
+    OffsetFile(path, "g", 5).commit({P0: 5}, {P0: "topic_id=x"})
+    store = OffsetFile(path, "g", 5)
     store.commit({P1: 7})
-    found = OffsetFile(path, 5).committed([P0, P1, ("u", 0)])
+    found = OffsetFile(path, "g", 5).committed([P0, P1, ("u", 0)])
     assert found == {P0: (5, "topic_id=x"), P1: (7, "")}
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 2, "offsets": {}}', "{"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "{}", "{"),
+        '{"version": 2, "of": "g", "offsets": {}}',
+        '{"version": 1, "of": "another", "offsets": {}}',
+    ],
+)
 def test_a_file_of_something_else_is_refused_and_left_as_it_is(tmp_path, content):
     path = tmp_path / "state.json"
     path.write_text(content or " ")
     with pytest.raises(SourceError, match="choose another file for --state"):
-        OffsetFile(str(path), 5).committed([P0])
+        OffsetFile(str(path), "g", 5).committed([P0])
     with pytest.raises(SourceError):
-        OffsetFile(str(path), 5).commit({P0: 1})
+        OffsetFile(str(path), "g", 5).commit({P0: 1})
     assert path.read_text() == content or " "
 
 
 def test_a_file_that_cannot_be_written_is_a_failed_commit(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CommitError, match=r"write .*state\.json"):
-        OffsetFile(str(tmp_path / "file" / "state.json"), 5).commit({P0: 1})
+        OffsetFile(str(tmp_path / "file" / "state.json"), "g", 5).commit({P0: 1})

@@ -351,8 +351,20 @@ def test_a_finite_run_shows_how_much_is_done_and_the_time_left(monkeypatch) -> N
     left[0], clock.now = 100, clock.now + 60
     assert "left 100  75%  0:00:20 left" in meter.line()
     assert meter.share() == 0.75
-    left[0] = 0
+    clock.now += 5
+    meter.stop()
+    assert "backfill done" in meter.line()
     assert "left 0  100%  " in meter.line()
+    assert meter.share() == 1.0
+
+
+def test_an_archive_shows_what_is_read_while_its_files_are_open() -> None:
+    clock, bridge = Clock(), bridge_with()
+    meter = Meter(bridge, "archive", "kafka", files_only=True, clock=clock)
+    bridge.counts.add("read", 600)
+    clock.now += 2
+    assert "300 msg/s" in meter.line()
+    assert "read 600  in files 0" in meter.line()
 
 
 def test_a_report_has_exactly_these_fields(tmp_path, logging_to) -> None:

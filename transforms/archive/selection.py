@@ -27,7 +27,7 @@ class Selection:
     """What is read of an archive.
 
     Attributes:
-      topics: names, or one `^regex`; none: all.
+      topics: of Kafka, names or one `^regex`; none: all, those of Pub/Sub too.
       from_ms, to_ms: only events from the first on and before the second.
       offsets: if not empty, only these, of Kafka records.
     """
@@ -56,6 +56,8 @@ class Selection:
     def admits_file(self, file: ArchivedFile) -> bool:
         """Whether there may be something in a file."""
         if file.day not in self._days() or not self._admits_topic(file.topic):
+            return False
+        if self.topics and file.partition is None:  # a topic of Pub/Sub with the same name
             return False
         if self.offsets and file.partition is not None:
             wanted = self.offsets.get((file.topic, file.partition), Ranges())

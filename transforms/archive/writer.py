@@ -137,6 +137,8 @@ class ArchiveWriter:
             file.pending_bytes += sum(len(value or b"") for _, value in headers)
         if file.pending_bytes >= self._block_bytes:
             self._encode(file)
+            if file.payload_bytes >= self._file_bytes:
+                self._close(file)
 
     def _switch(self, place: Place, offset: int, time_ms: int, of: Any) -> _File:
         """The file of a record that does not belong to the one before."""
@@ -183,8 +185,6 @@ class ArchiveWriter:
             times = [message.publish_time_ms or 0 for message in rows]
             file.first, file.last = min(file.first, *times), max(file.last, *times)
         self._add(file, partial(self._format.block, encoded))
-        if file.payload_bytes >= self._file_bytes:
-            self._close(file)
 
     def _add(self, file: _File, block: Callable[[], bytes]) -> None:
         """Has a block spooled; waits while there are too many."""

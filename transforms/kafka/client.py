@@ -318,8 +318,11 @@ class Admin(Protocol):
     def beginning_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """The first offset that still exists."""
 
-    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """The offset that the next record will get."""
+    def end_offsets(
+        self, partitions: Iterable[Partition], open_transactions: bool = False
+    ) -> dict[Partition, int]:
+        """The offset that the next record will get; or, at `read_committed`, where the first open
+        transaction begins, unless those are wanted, too."""
 
     def offsets_for_time(
         self, partitions: Iterable[Partition], timestamp_ms: int

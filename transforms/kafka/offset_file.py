@@ -1,6 +1,7 @@
 """Offsets kept in a file, in place of a group's commits: on local disks, at `gs://`, at `s3://`.
 
-{"version": 1, "offsets": {"alerts": {"0": {"offset": 1042, "metadata": "topic_id=..."}}}}
+{"version": 1, "of": "my-bridge-backfill-174799c84847",
+ "offsets": {"alerts": {"0": {"offset": 1042, "metadata": "topic_id=..."}}}}
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ class OffsetFile:
 
     Args:
       url: the file; made, with its folder, at the first commit.
+      owner: the group in whose place it is; a file of another one is refused.
       timeout_s: deadline of one call to the filesystem.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, owner: str, timeout_s: float) -> None:
         self._path = filesystem.checked(url)
+        self._owner = owner
         self._timeout_s = timeout_s
         self._known: dict[Partition, Committed] | None = None
 
@@ -46,11 +49,11 @@ class OffsetFile:
                 self._ask(SourceError, "read", lambda: filesystem.get(self._path)) if there else b""
             )
             try:
-                self._known = _from_json(data) if data else {}
+                self._known = _from_json(data, self._owner) if data else {}
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise SourceError(
-                    f"read {self._path}: no offsets as version {_VERSION} remembers them; choose "
-                    "another file for --state"
+                    f"read {self._path}: not what version {_VERSION} remembers of {self._owner}; "
+                    "choose another file for --state"
                 ) from error
         return self._known
 
@@ -62,7 +65,7 @@ class OffsetFile:
         """
         new = {p: Committed(at, metadata.get(p, "")) for p, at in offsets.items()}
         known = {**self.all(), **new}
-        data = _to_json(known)
+        data = _to_json(known, self._owner)
         self._ask(CommitError, "write", lambda: filesystem.put(self._path, data))
         self._known = known
 
@@ -70,17 +73,17 @@ class OffsetFile:
         return filesystem.ask(failure, operation, self._path, call, self._timeout_s)
 
 
-def _to_json(known: Mapping[Partition, Committed]) -> bytes:
+def _to_json(known: Mapping[Partition, Committed], owner: str) -> bytes:
     offsets: dict[str, dict[str, Any]] = {}
     for (topic, number), committed in sorted(known.items()):
         offsets.setdefault(topic, {})[str(number)] = committed._asdict()
-    return json.dumps({"version": _VERSION, "offsets": offsets}, indent=1).encode()
+    return json.dumps({"version": _VERSION, "of": owner, "offsets": offsets}, indent=1).encode()
 
 
-def _from_json(data: bytes) -> dict[Partition, Committed]:
+def _from_json(data: bytes, owner: str) -> dict[Partition, Committed]:
     content = json.loads(data)
-    if content["version"] != _VERSION:
-        raise ValueError("another version")
+    if (content["version"], content["of"]) != (_VERSION, owner):
+        raise ValueError("another version, or of another run")
     return {
         (topic, int(number)): Committed(int(found["offset"]), str(found["metadata"]))
         for topic, partitions in content["offsets"].items()

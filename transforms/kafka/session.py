@@ -493,4 +493,4 @@ def _store(config: KafkaSourceConfig, consumer: Consumer) -> OffsetStore:
         return consumer
     from transforms.kafka.offset_file import OffsetFile
 
-    return OffsetFile(config.state, config.consumer.request_timeout_s)
+    return OffsetFile(config.state, config.consumer.group_id, config.consumer.request_timeout_s)

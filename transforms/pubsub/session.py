@@ -24,7 +24,7 @@ from transforms.health import SOURCE, pauses
 from transforms.pubsub.client import Received, Subscriber
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Held, Leases
 from transforms.pubsub.service import DEFAULT, Service
-from transforms.pubsub.window import PARK_S, Window
+from transforms.pubsub.window import PARK_S, Drain, Window
 from transforms.reading import Bundle
 from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -131,7 +131,7 @@ class PubsubSession:
         self._ack_error: CommitError | None = None
         self._unacked: set[str] = set()
         self._heard_at = clock()
-        self._idle_s = 0.0
+        self._drain = Drain(config.window) if config.window is not None else None
         self._closed = False
         self._ended = threading.Event()
         self._puller = threading.Thread(target=self._pull_ahead, name="pull", daemon=True)
@@ -155,15 +155,12 @@ class PubsubSession:
             if self._failure is not None:
                 raise self._failure
             if self._prefetched:
-                self._idle_s = 0.0
                 self._bridge.control.busy()
                 self._changed.notify_all()
                 return self._prefetched.popleft()
         self._ask_after_silence()
         if SOURCE not in self._bridge.health.in_trouble:
-            idle_s = self._clock() - began
-            self._idle_s += idle_s
-            self._bridge.control.idled(idle_s)
+            self._bridge.control.idled(self._clock() - began)
         return PubsubBatch([], [])
 
     def _ask_after_silence(self) -> None:
@@ -211,8 +208,9 @@ class PubsubSession:
 
     @property
     def finished(self) -> bool:
-        window = self._config.window
-        return window is not None and self._idle_s >= window.drained_after_s
+        with self._changed:
+            over = self._drain is not None and self._drain.is_over
+            return over and not self._prefetched
 
     # Acknowledging ----------------------------------------------------------------------------
 
@@ -314,13 +312,29 @@ class PubsubSession:
             time.sleep(_WAIT_S / 10)
             return
         received: list[Received] = []
+        longest_s = self._longest_pull_s()
+        began = self._clock()
         try:
-            received = self._within(self._subscriber.pull(reserved, PULL_TIMEOUT_S))
+            received = self._within(self._subscriber.pull(reserved, longest_s))
+            if self._drain is not None:
+                self._drain.pulled(len(received), self._clock() - began, longest_s)
+                if self._drain.must_ask:
+                    self._subscriber.ask(_ASK_TIMEOUT_S)
+                    self._drain.answered()
+        except UnavailableError:
+            if self._drain is not None:
+                self._drain.begin_anew()
+            raise
         finally:
             with self._changed:
                 self._hold(received)
                 control.refund(reserved - len(received))
                 self._pulling = False
+
+    def _longest_pull_s(self) -> float:
+        """Of a finite run no longer than what proves that there is nothing."""
+        window = self._config.window
+        return PULL_TIMEOUT_S if window is None else min(PULL_TIMEOUT_S, window.drained_after_s)
 
     def _pull_stream(self) -> None:
         """Holds what a stream sends; from a stop on only to give it back, till the stream ends."""
@@ -328,7 +342,6 @@ class PubsubSession:
         for received in self._subscriber.stream(
             5 * PULL_MAX_MESSAGES, self._prefetch_bytes, self._leases.lease_s
         ):
-            received = self._within(received)
             left = len(received)
             while left and not control.stopping:
                 left -= control.reserve(left)
@@ -341,10 +354,9 @@ class PubsubSession:
         """Those that the window has. What is older is acknowledged, as a seek would; what is
         younger stays in the subscription, and is not handed out again for a while."""
         window = self._config.window
-        if received:
-            self._heard()
-        if window is None:
+        if window is None or not received:
             return received
+        self._heard()
         older = [r.ack_id for r in received if window.is_before(r.record)]
         younger = [r.ack_id for r in received if window.is_after(r.record)]
         try:
@@ -357,6 +369,7 @@ class PubsubSession:
     def _hold(self, received: list[Received]) -> None:
         if not received:
             return
+        self._heard()
         with self._changed:
             self._prefetched.append(PubsubBatch(self._leases.hold(received), received))
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Of which publish times a finite run reads messages. Pure."""
+"""Of which publish times a finite run reads messages, and when it has read them all. No service."""
 
 from __future__ import annotations
 
@@ -34,3 +34,44 @@ class Window:
 
     def __contains__(self, message: PubsubRecord) -> bool:
         return not (self.is_before(message) or self.is_after(message))
+
+
+class Drain:
+    """Whether a subscription is empty: by pulls that were answered with nothing of the window.
+
+    Time in which nobody pulls (the rate is held down, the destination is slow, this process is
+    stopped) proves nothing. Nor does silence: at the end the service is asked whether it is there,
+    and pulled from once more.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self._needed_s = window.drained_after_s
+        self._empty_s = 0.0
+        self._answered = False
+        self.is_over = False
+
+    def pulled(self, wanted: int, seconds: float, longest_s: float) -> None:
+        """A pull has ended.
+
+        Args:
+          wanted: messages of the window that it has brought.
+          seconds: how long it took; no more counts than `longest_s`, for which it would wait.
+        """
+        if wanted:
+            self.begin_anew()
+            return
+        self.is_over = self._answered
+        self._empty_s += min(seconds, longest_s)
+
+    @property
+    def must_ask(self) -> bool:
+        """Whether it is time to ask the service."""
+        return self._empty_s >= self._needed_s and not self._answered
+
+    def answered(self) -> None:
+        """The service is there; one more empty pull, and all is read."""
+        self._answered = True
+
+    def begin_anew(self) -> None:
+        """There was something, or trouble."""
+        self._empty_s, self._answered = 0.0, False

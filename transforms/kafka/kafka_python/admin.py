@@ -150,8 +150,11 @@ class KafkaPythonAdmin:
     def beginning_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         return self._offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
 
-    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        return self._offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    def end_offsets(
+        self, partitions: Iterable[Partition], open_transactions: bool = False
+    ) -> dict[Partition, int]:
+        isolation = IsolationLevel.READ_UNCOMMITTED if open_transactions else self._isolation
+        return self._offsets(dict.fromkeys(partitions, OffsetSpec.LATEST), isolation)
 
     def offsets_for_time(
         self, partitions: Iterable[Partition], timestamp_ms: int
@@ -161,7 +164,9 @@ class KafkaPythonAdmin:
         found = self._offsets(dict.fromkeys(asked, timestamp_ms))
         return {part: ends[part] if offset < 0 else offset for part, offset in found.items()}
 
-    def _offsets(self, specs: Mapping[Partition, Any]) -> dict[Partition, int]:
+    def _offsets(
+        self, specs: Mapping[Partition, Any], isolation: Any = None
+    ) -> dict[Partition, int]:
         """Offsets by specification; -1 where a time is after the last record."""
         if not specs:
             return {}
@@ -169,7 +174,7 @@ class KafkaPythonAdmin:
         answer = self._ask(
             f"read offsets of {part_names(specs)}",
             lambda: self._admin.list_partition_offsets(
-                asked, self._isolation, timeout_ms(self._timeout_s)
+                asked, isolation or self._isolation, timeout_ms(self._timeout_s)
             ),
         )
         return {(part.topic, part.partition): found.offset for part, found in answer.items()}

@@ -120,7 +120,7 @@ def test_what_is_no_audit_is_one_line_that_names_the_flag(argv, says, tmp_path, 
 def test_offsets_that_are_none_are_refused(content, tmp_path):
     file = tmp_path / "offsets.json"
     file.write_text(content)
-    with pytest.raises(ValueError, match="is not JSON of the form|names no offsets"):
+    with pytest.raises(ValueError, match=r"is not JSON of the form|names no offsets"):
         range_values.offset_ranges(str(file))
 
 

@@ -69,8 +69,10 @@ class Reader(Protocol):
         """The tracker has refused the batch: it is to be read again."""
 
 
-def read_bundle(bridge: Bridge, session: Reader, bundle: Bundle, tracker: Any) -> Iterator[Any]:
-    """Yields the records of one bundle; ends the restriction or defers its rest.
+def read_bundle(
+    bridge: Bridge, session: Reader, bundle: Bundle, tracker: Any
+) -> Iterator[Sequence[Any]]:
+    """Yields the records of one bundle, poll by poll; ends the restriction or defers its rest.
 
     A tracker's `try_claim(None)` ends the restriction for good: a stop, or the end of a round.
     """
@@ -92,6 +94,15 @@ def read_bundle(bridge: Bridge, session: Reader, bundle: Bundle, tracker: Any) -
             break
         if records := batch.records:
             session.claim(bundle, batch)
-            yield from records
+            yield records
     control.bundle_done()
     bridge.counts.publish()
+
+
+def each(records: Sequence[Any]) -> Sequence[Any]:
+    """The records of one poll, to be handed on one by one.
+
+    A step of its own behind the source: of each element of a splittable DoFn Beam notes the
+    timestamp, which costs about 1 us.
+    """
+    return records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from transforms.archive.selection import Selection
 from transforms.archive.session import CALL_S, ArchiveSession, Place, find
 from transforms.errors import SourceError
 from transforms.ranges import Ranges
-from transforms.reading import read_bundle
+from transforms.reading import each, read_bundle
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import BridgeConfig
 
@@ -92,7 +92,8 @@ class ReadFromArchive(beam.PTransform):
         return (
             pbegin
             | "Impulse" >> beam.Impulse()
-            | "Read" >> beam.ParDo(_ReadFn(self._config)).with_output_types(Any)
+            | "Read" >> beam.ParDo(_ReadFn(self._config))
+            | "Each" >> beam.FlatMap(each).with_output_types(Any)
         )
 
     def display_data(self) -> dict[str, Any]:
@@ -158,7 +159,7 @@ class _ReadFn(beam.DoFn):
         _impulse: bytes,
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(_PositionProvider()),  # noqa: B008
-    ) -> Iterator[KafkaRecord | PubsubRecord]:
+    ) -> Iterator[Sequence[KafkaRecord | PubsubRecord]]:
         bridge = registry.get(self._config.bridge)
         with bridge.failing():
             place = self._config.place

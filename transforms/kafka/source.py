@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -13,7 +13,7 @@ from transforms import registry
 from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
 from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.kafka.session import KafkaSession
-from transforms.reading import read_bundle
+from transforms.reading import each, read_bundle
 from transforms.records import KafkaRecord
 
 
@@ -40,7 +40,8 @@ class ReadFromKafka(beam.PTransform):
             pbegin
             | "Impulse" >> beam.Impulse()
             | "Shards" >> beam.FlatMap(_shards, count)
-            | "Poll" >> beam.ParDo(poll(self._config)).with_output_types(KafkaRecord)
+            | "Poll" >> beam.ParDo(poll(self._config))
+            | "Each" >> beam.FlatMap(each).with_output_types(KafkaRecord)
         )
 
     def display_data(self) -> dict[str, Any]:
@@ -90,10 +91,10 @@ class _PollFn(beam.DoFn):
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(_FrontierProvider()),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
-    ) -> Iterator[KafkaRecord]:
+    ) -> Iterator[Sequence[KafkaRecord]]:
         return self._read(shard, finalizer, tracker)
 
-    def _read(self, shard: Shard, finalizer: Any, tracker: Any) -> Iterator[KafkaRecord]:
+    def _read(self, shard: Shard, finalizer: Any, tracker: Any) -> Iterator[Sequence[KafkaRecord]]:
         bridge = registry.get(self._config.bridge)
         with bridge.failing():
             session = bridge.session(
@@ -113,5 +114,5 @@ class _PollFiniteFn(_PollFn):
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(_FrontierProvider(finite=True)),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
-    ) -> Iterator[KafkaRecord]:
+    ) -> Iterator[Sequence[KafkaRecord]]:
         return self._read(shard, finalizer, tracker)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -14,7 +14,7 @@ from apache_beam.transforms.core import RestrictionProvider
 
 from transforms import registry
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
-from transforms.reading import read_bundle
+from transforms.reading import each, read_bundle
 from transforms.records import PubsubRecord
 
 
@@ -51,7 +51,8 @@ class ReadFromPubSub(beam.PTransform):
             pbegin
             | "Impulse" >> beam.Impulse()
             | "Shards" >> beam.FlatMap(_shards, self._config.shards)
-            | "Pull" >> beam.ParDo(_PullFn(self._config)).with_output_types(PubsubRecord)
+            | "Pull" >> beam.ParDo(_PullFn(self._config))
+            | "Each" >> beam.FlatMap(each).with_output_types(PubsubRecord)
         )
 
     def display_data(self) -> dict[str, Any]:
@@ -135,7 +136,7 @@ class _PullFn(beam.DoFn):
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(_OpenProvider()),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
-    ) -> Iterator[PubsubRecord]:
+    ) -> Iterator[Sequence[PubsubRecord]]:
         bridge = registry.get(self._config.bridge)
         with bridge.failing():
             session = bridge.session(

@@ -6,11 +6,14 @@ import pickle
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipelines import graph
 from pipelines.options import parse
 from pipelines.preflight import Facts
 from pipelines.runtime import bridge_config, pipeline_options
+from transforms.ranges import Ranges
 
 DATAFLOW = [
     "--runner=DataflowRunner",
@@ -61,6 +64,19 @@ def test_nothing_shuffles_between_source_and_sink(runner):
         proto = graph_of(name, [*runner, *flags, dead_letter])
         urns = {t.spec.urn for t in proto.components.transforms.values()}
         assert not urns & {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"}
+
+
+@pytest.mark.parametrize("runner", [DATAFLOW, ["--runner=PrismRunner"], []])
+def test_a_bounded_run_is_a_finite_source_in_a_batch_pipeline(runner):
+    argv = [*runner, *KAFKA_TO_PS, "--stop=now"]
+    facts = Facts(ranges={("alerts", 0): Ranges(((0, 9),))})
+    options = parse("kafka_to_ps", argv, {})
+    beam_options = pipeline_options(options)
+    pipeline = beam.Pipeline(options=beam_options)
+    graph.build(pipeline, options, facts, bridge_config(options))
+    kinds = {c.is_bounded for c in pipeline.to_runner_api().components.pcollections.values()}
+    assert kinds == {beam_runner_api_pb2.IsBounded.BOUNDED}
+    assert not beam_options.view_as(StandardOptions).streaming
 
 
 @pytest.mark.parametrize(("runner", "acts"), [(DATAFLOW, False), (["--runner=PrismRunner"], True)])

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipelines import resource_names
+from pipelines import range_rules, resource_names
 from pipelines.command_line import Taken
 from pipelines.flag_values import SeekTo
 from pipelines.flags import (
@@ -18,13 +18,10 @@ from pipelines.flags import (
     Pipeline,
     Runner,
 )
-from pipelines.range_values import StopAt
 from pipelines.routes import Route
 from transforms.dead_letters.places import Place
 from transforms.errors import UsageError
 from transforms.kafka import config
-from transforms.kafka.client import Partition
-from transforms.kafka.selection import Selection
 
 _ENDS = {
     PS_TO_KAFKA: ("subscription", "bootstrap_servers", "kafka_topic"),
@@ -147,7 +144,7 @@ def check(pipeline: Pipeline, taken: Taken, route: Route) -> None:
         raise UsageError(
             f"--instance_id: names one member, --shards={value['shards']} are more; use --shards=1"
         )
-    _settle_assignment(taken)
+    range_rules.settle_assignment(taken)
     for name in ("instance_id", "revoke_timeout_s"):
         if name in given and value["assignment"] == "shards":
             raise UsageError(f"--{name}: means nothing with --assignment=shards; leave it out")
@@ -157,40 +154,9 @@ def check(pipeline: Pipeline, taken: Taken, route: Route) -> None:
             "--returns: drop needs a marker, and --attributes=none carries none; use "
             "--attributes=metadata or lossless"
         )
-    if value["idle_seconds"] is not None and is_finite(value["stop"]):
-        raise UsageError("--idle_seconds: with --stop the end is known; leave it out")
     _check_dead_letter(runner, value)
     _check_folders(runner, value)
-    _check_nights(runner, value, given)
-    topics = value["kafka_topics"]
-    for name in ("start", "stop", "from_at", "to_at"):
-        offsets = value[name].offsets if value[name] is not None else None
-        _check_topics(f"--{name.removesuffix('_at')}", topics, offsets or {})
-    _check_topics("--offsets", topics, value["offsets"])
-    _check_range(pipeline, route, value)
-
-
-def _check_topics(flag: str, topics: tuple[str, ...], offsets: Collection[Partition]) -> None:
-    for topic, _ in offsets:
-        if topics and not resource_names.matches(topics, topic):
-            raise UsageError(f"{flag}: topic {topic!r} of the file is not in --kafka_topics")
-
-
-def is_finite(stop: StopAt | None) -> bool:
-    """Whether a run with this `--stop` has an end that is known at the start."""
-    return stop is not None and stop.kind != "night_end"
-
-
-def _settle_assignment(taken: Taken) -> None:
-    """A finite run has partitions of its own: it never joins a group."""
-    value, stop = taken.values, taken.values["stop"]
-    if not is_finite(stop):
-        return
-    if "assignment" in taken.given and value["assignment"] == "group":
-        raise UsageError(
-            f"--assignment: a run with --stop={stop.kind} does not join its group; leave it out"
-        )
-    value["assignment"] = "shards"
+    range_rules.check(pipeline, taken, route)
 
 
 def _settle_commits(taken: Taken, route: Route) -> None:
@@ -211,29 +177,6 @@ def _settle_commits(taken: Taken, route: Route) -> None:
         )
 
 
-def _check_range(pipeline: Pipeline, route: Route, value: Mapping[str, Any]) -> None:
-    """What a backfill is about is said in one way."""
-    begin, end = value["from_at"], value["to_at"]
-    if pipeline == BACKFILL and value["pull"] == "streaming":
-        raise UsageError(
-            "--pull: a stream does not tell when there is nothing left; leave it out in a backfill"
-        )
-    if pipeline == BACKFILL and value["idle_seconds"] is not None and route.source != "pubsub":
-        raise UsageError(f"--idle_seconds: from {route} the end is known; leave it out")
-    ways = ("night", "offsets", "from_at" if begin else "to_at")
-    said = [f"--{name.removesuffix('_at')}" for name in ways if value[name]]
-    if len(said) > 1:
-        raise UsageError(f"{' and '.join(said)}: say in one way what is backfilled")
-    in_offsets = [name for name in ("from_at", "to_at") if value[name] and value[name].offsets]
-    names = ["offsets"] if value["offsets"] else [n.removesuffix("_at") for n in in_offsets]
-    if names and route.source == "pubsub":
-        raise UsageError(f"--{names[0]}: means nothing from {route}; give a time")
-    if not (begin and end) or in_offsets:
-        return
-    if begin.timestamp_ms >= end.timestamp_ms:
-        raise UsageError("--from: is not before --to; the range would be empty")
-
-
 def _check_folders(runner: Runner, value: Mapping[str, Any]) -> None:
     """A folder of a worker's own is lost with it."""
     for name in ("archive", "from_archive", "state"):
@@ -245,23 +188,6 @@ def _check_folders(runner: Runner, value: Mapping[str, Any]) -> None:
         raise UsageError("--schema_registry_login: means nothing without --schema_registry")
     if value["schema_registry"] and value["format"] != "json":
         raise UsageError("--schema_registry: means nothing with --format=avro; use --format=json")
-
-
-def _check_nights(runner: Runner, value: Mapping[str, Any], given: Collection[str]) -> None:
-    stops_at_night_end = value["stop"] is not None and not is_finite(value["stop"])
-    if stops_at_night_end and runner not in ONE_MACHINE_RUNNERS:
-        raise UsageError("--stop=night_end: means nothing on this runner; use DirectRunner")
-    if stops_at_night_end and value["shards"] > 1:
-        raise UsageError(
-            f"--stop=night_end: cannot be kept with --shards={value['shards']}; use --shards=1"
-        )
-    if Selection(value["kafka_topics"]).templates or value["night"]:
-        return
-    names = [name for name in ("change_hour", "days_back") if name in given]
-    for name in [*names, *(["stop=night_end"] if stops_at_night_end else [])]:
-        raise UsageError(
-            f"--{name}: means nothing without a date in --kafka_topics, such as ztf_%Y%m%d"
-        )
 
 
 def _check_dead_letter(runner: Runner, value: Mapping[str, Any]) -> None:

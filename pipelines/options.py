@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines import beam_flags, command_line, flag_rules, kafka_flags, routes, template_rules
+from pipelines import (
+    beam_flags,
+    command_line,
+    flag_rules,
+    kafka_flags,
+    range_rules,
+    routes,
+    template_rules,
+)
 from pipelines.flags import (
     ARCHIVE,
     BACKFILL,
@@ -102,7 +110,7 @@ class Options(RunningFlags, BoundFlags, EndFlags):
     @property
     def bounded(self) -> bool:
         """Whether the source has an end that is known at the start."""
-        return self.pipeline == BACKFILL or flag_rules.is_finite(self.stop)
+        return self.pipeline == BACKFILL or range_rules.is_finite(self.stop)
 
     @property
     def pubsub(self) -> Service:

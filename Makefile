@@ -48,8 +48,9 @@ check: $(VENV)/.installed-dev ## format, lint, types, and that the documentation
 	$(BIN)/python -m pipelines.docs --check
 
 .PHONY: bench
-bench: $(VENV)/.installed ## what the mapping costs, in microseconds a message
+bench: setup ## what the mapping costs, in microseconds a message, and how fast an archive is written
 	@$(BIN)/python -m benchmarks.mapping
+	@$(BIN)/python -m benchmarks.archive
 
 .PHONY: soak
 soak: setup ## half an hour at 1,000 msg/s both ways: memory, files, threads, commit lag

@@ -35,7 +35,8 @@ _DEMO = (
 )
 _REST = (
     "All flags of Apache Beam and of its runners are accepted too. Exit status: 0 done or drained, "
-    "1 delivery failed, 2 wrong usage or a failed check before anything was read."
+    "1 delivery failed, 2 wrong usage or a failed check before anything was read; 130 or 143: a "
+    "signal has cut a finite run short."
 )
 
 

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 
-from pipelines import backfill_show, backfill_state, output, preflight, runtime
+from pipelines import backfill_show, backfill_state, preflight, runtime
 from pipelines.checks import quiet_clients
 from pipelines.commands import run_command
-from pipelines.options import BACKFILL, Options, parse
-from pipelines.preflight import Facts
+from pipelines.options import BACKFILL, Options, Runner, parse
+from pipelines.preflight import Facts, archive_source, pubsub_source
 from pipelines.preflight.common import CALL_S
-from transforms import registry
 from transforms.pubsub import client as pubsub
 
 _log = logging.getLogger(__name__)
@@ -33,6 +32,8 @@ def run(options: Options) -> int:
     """
     with quiet_clients(options.debug):
         facts = preflight.look(options)
+        if options.route.source == "pubsub":
+            facts = pubsub_source.status(options, facts)
         if options.dry_run:
             facts = facts.with_({"committed": {}}) if options.force else facts
             backfill_show.plan(options, facts)
@@ -43,12 +44,10 @@ def run(options: Options) -> int:
             "%s: there is nothing to move, no record in that range",
             backfill_show.title(options, facts),
         )
-        output.summary(registry.get(runtime.bridge_config(options)), options, 0.0)
-        return 0
+        return runtime.nothing_to_do(options)
     if _is_done(options, facts):
         _log.info("%s is done already; --force repeats it", backfill_show.title(options, facts))
-        output.summary(registry.get(runtime.bridge_config(options)), options, 0.0)
-        return 0
+        return runtime.nothing_to_do(options)
     _log.info("%s%s", backfill_show.title(options, facts), backfill_show.going_on(facts))
     finished: list[bool] = []
 
@@ -57,7 +56,9 @@ def run(options: Options) -> int:
         _finish(options, facts)
 
     status = runtime.run(options, facts, finish)
-    if not finished:
+    if not finished and options.runner is not Runner.DATAFLOW:
+        if options.route.source == "pubsub":
+            backfill_state.save(options, facts, "paused")
         _log.warning("backfill %s is not finished: the same command goes on", facts.name)
     return status
 
@@ -72,6 +73,8 @@ def _is_done(options: Options, facts: Facts) -> bool:
 
 def _finish(options: Options, facts: Facts) -> None:
     """All is delivered: remembers it where what was read does not say so itself."""
+    if options.route.source == "archive":
+        archive_source.remember_finished(facts)
     if options.route.source != "pubsub":
         return
     if facts.wanted.to_ms is None or facts.wanted.to_ms > facts.now_ms:
@@ -80,6 +83,7 @@ def _finish(options: Options, facts: Facts) -> None:
             backfill_show.title(options, facts),
             facts.subscription,
         )
+        backfill_state.save(options, facts, "paused")
         return
     backfill_state.save(options, facts, "done")
     if options.create_subscription_from:

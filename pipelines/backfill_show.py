@@ -51,8 +51,10 @@ def plan(options: Options, facts: Facts) -> None:
     console.print(Text(title(options, facts), "bold"), soft_wrap=True)
     if options.route.source == "kafka":
         _offsets(console, facts)
-    elif facts.archived_left is not None:
-        console.print(f"{facts.archived_left:,} offsets to move, at most as many records")
+    elif options.route.source == "archive":
+        left = facts.archived_left
+        amount = "some of what they hold" if left is None else f"at most {left:,} records"
+        console.print(f"{facts.archived_files:,} files; {amount} to move")
     elif facts.status == "done":
         console.print("done already; --force repeats it")
     elif options.route.source == "pubsub":

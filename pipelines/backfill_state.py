@@ -1,5 +1,5 @@
-"""How far a backfill from Pub/Sub is: not begun, begun, or done. What of a subscription is left,
-the service knows.
+"""How far a backfill from Pub/Sub is: not begun, begun, paused (ended in order before it was done),
+or done. What of a subscription is left, the service knows.
 
 Kept as a commit of a group of its own for partition 0 of the destination, or in a file.
 """
@@ -14,7 +14,7 @@ from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, Facts
 from transforms.kafka.client import OffsetStore, Partition
 
-Status = Literal["", "begun", "done"]
+Status = Literal["", "begun", "paused", "done"]
 _METADATA = "backfill={}"
 
 
@@ -22,7 +22,7 @@ def load(options: Options, facts: Facts) -> Status:
     """What an earlier run of the same command has left.
 
     Raises:
-      PreflightError, SourceError: it cannot be read.
+      PreflightError, SourceError, UnavailableError: it cannot be read.
     """
     where = _where(options)
     if facts.state:
@@ -31,7 +31,7 @@ def load(options: Options, facts: Facts) -> Status:
         with closing(common.open_kafka(options.kafka)) as admin:
             found = admin.commits(_group(options, facts))
     text = found[where].metadata if where in found else ""
-    statuses: tuple[Status, ...] = ("begun", "done")
+    statuses: tuple[Status, ...] = ("begun", "paused", "done")
     return next((s for s in statuses if text == _METADATA.format(s)), "")
 
 

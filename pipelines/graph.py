@@ -20,13 +20,14 @@ from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
 from transforms.pubsub.session import PubsubSourceConfig
 from transforms.pubsub.sink import WriteToPubSub
 from transforms.pubsub.source import ReadFromPubSub
-from transforms.pubsub.window import Window
+from transforms.pubsub.window import PARK_S, Window
 from transforms.pubsub.writer import PubsubSinkConfig
 from transforms.registry import BridgeConfig
 
 _POLL_MARGIN_S = 60
 """A bundle may keep its consumer from polling for delivery timeout + commit interval; and this."""
 
+_MARGIN_S = 5.0
 _IDLE_S = 10.0
 """A subscription that has given nothing for so long is empty, unless `--idle_seconds` says more."""
 
@@ -133,8 +134,10 @@ def _window(options: Options, facts: Facts) -> Window | None:
     if options.pipeline != BACKFILL:
         return None
     idle_s = options.idle_seconds or _IDLE_S
-    if facts.status:  # what a run that was killed held comes again when its lease has run out
-        idle_s = max(idle_s, 1.5 * facts.ack_deadline_s)
+    if options.subscription or options.force or facts.status:
+        idle_s = max(idle_s, 1.5 * facts.ack_deadline_s)  # others may have held messages
+    if facts.status == "begun":
+        idle_s = max(idle_s, PARK_S + _MARGIN_S)  # a run that was killed may have put some off
     to_ms = facts.now_ms if facts.wanted.to_ms is None else facts.wanted.to_ms
     return Window(facts.wanted.from_ms or 0, min(to_ms, facts.now_ms), idle_s)
 

@@ -48,7 +48,7 @@ def check(pipeline: Pipeline, taken: Taken, route: Route) -> None:
         _check_topics(f"--{name.removesuffix('_at')}", topics, offsets or {})
     _check_topics("--offsets", topics, value["offsets"])
     if pipeline == BACKFILL:
-        _check_backfill(route, value)
+        _check_backfill(taken.runner, route, value)
 
 
 def _check_topics(flag: str, topics: tuple[str, ...], offsets: Collection[Partition]) -> None:
@@ -57,9 +57,14 @@ def _check_topics(flag: str, topics: tuple[str, ...], offsets: Collection[Partit
             raise UsageError(f"{flag}: topic {topic!r} of the file is not in --kafka_topics")
 
 
-def _check_backfill(route: Route, value: Mapping[str, Any]) -> None:
+def _check_backfill(runner: Runner, route: Route, value: Mapping[str, Any]) -> None:
     """What a backfill is about is said in one way."""
     begin, end = value["from_at"], value["to_at"]
+    if route.source == "pubsub" and runner not in ONE_MACHINE_RUNNERS:
+        raise UsageError(
+            "--runner: a backfill from Pub/Sub ends when the subscription is empty, which only one "
+            "process can tell; use DirectRunner"
+        )
     if value["pull"] == "streaming":
         raise UsageError(
             "--pull: a stream does not tell when there is nothing left; leave it out in a backfill"

@@ -77,6 +77,20 @@ def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> 
     return 128 + signal.Signals[reason] if cut_short else 0
 
 
+def nothing_to_do(options: Options) -> int:
+    """Reports a run that has nothing to transfer; returns the exit status.
+
+    Raises:
+      TransferError: the report cannot be written.
+    """
+    bridge = registry.get(bridge_config(options))
+    output.summary(bridge, options, 0.0)
+    bridge.close()
+    if bridge.failure is not None:
+        raise bridge.failure
+    return 0
+
+
 _LARGEST_LETTER_BYTES = 500_000_000
 """Above any limit of a topic: records that came compressed are larger than their topic's limit, and
 their letters, compressed, fit the limit of theirs."""

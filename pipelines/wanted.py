@@ -93,6 +93,7 @@ def name(options: Options, what: Wanted) -> str:
             options.subscription,
             options.create_subscription_from,
             _absolute(options.from_archive),
+            _brokers(options) if options.state and options.route.source == "kafka" else [],
         ],
         "topics": what.topics,
         "time": [what.from_ms, what.to_ms],
@@ -104,12 +105,16 @@ def name(options: Options, what: Wanted) -> str:
         "destination": [
             options.pubsub_topic,
             options.kafka_topic,
-            sorted(options.bootstrap_servers.split(",")) if options.kafka_topic else [],
+            _brokers(options) if options.kafka_topic else [],
             _absolute(options.archive),
             options.format if options.archive else "",
         ],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+def _brokers(options: Options) -> list[str]:
+    return sorted(options.bootstrap_servers.split(","))
 
 
 def _absolute(folder: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import Any
 
 from pipelines.options import Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, Facts, Found, Look, Say
-from transforms.errors import PreflightError
+from transforms.errors import CommitError, PreflightError
 from transforms.registry import BridgeConfig
 
 
@@ -29,13 +30,47 @@ def look(options: Options, known: Look) -> Found:
         "state": common.state_url(options, url, known.name),
     }
     config = source_config(options, Facts(wanted=known.wanted, **found), BridgeConfig("look"))
-    if not source.has_files(config):
+    files = source.files(config)
+    if not files:
         raise PreflightError(
             f"read {url}: there are no files of what is asked for; correct --from_archive, "
             "--kafka_topics or the range"
         )
     common.check_state(found["state"])
-    return {**found, "archived_left": None if options.force else source.total(config)}
+    digest = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
+    left = None if options.force else source.total(config)
+    if not options.force and _finished(found["state"]) == digest:
+        left = 0
+    return {**found, "archived_left": left, "archived_files": len(files), "files_digest": digest}
+
+
+_FINISHED = "{}.finished"
+"""Beside the state: what a finished run has read, as a hash of its files' names."""
+
+
+def _finished(state: str) -> str:
+    from transforms import filesystem
+
+    path = _FINISHED.format(state)
+    there = filesystem.ask(PreflightError, "find", path, partial(filesystem.exists, path), CALL_S)
+    if not there:
+        return ""
+    return filesystem.ask(
+        PreflightError, "read", path, partial(filesystem.get, path), CALL_S
+    ).decode("ascii", "replace")
+
+
+def remember_finished(facts: Facts) -> None:
+    """All of these files is delivered.
+
+    Raises:
+      CommitError: that cannot be remembered.
+    """
+    from transforms import filesystem
+
+    path = _FINISHED.format(facts.state)
+    put = partial(filesystem.put, path, facts.files_digest.encode())
+    filesystem.ask(CommitError, "write", path, put, CALL_S)
 
 
 def source_config(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:

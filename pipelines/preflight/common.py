@@ -58,6 +58,7 @@ class Facts:
       status: how far a backfill from Pub/Sub got before, see `pipelines.backfill_state`.
       state: the file that remembers how far the reading of an archive is.
       archived_left: records of it that are not read yet, where its files tell.
+      archived_files: how many of its files may have something, and in `files_digest` which.
       wanted: what a backfill is about, and in `name` what it is known by.
       topic: the Kafka topic that is written.
       new_topic: it does not exist yet.
@@ -80,6 +81,8 @@ class Facts:
     status: str = ""
     state: str = ""
     archived_left: int | None = None
+    archived_files: int = 0
+    files_digest: str = ""
     wanted: Wanted = NOTHING
     name: str = ""
     topic: TopicInfo = _UNKNOWN_TOPIC

@@ -12,6 +12,7 @@ from pipelines.options import BACKFILL, Options
 from pipelines.preflight import common, ranges
 from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Look, Say
 from transforms.errors import PreflightError
+from transforms.kafka import topic_ids
 from transforms.kafka.client import Admin, Offsets, OffsetStore, Partition
 from transforms.kafka.client_rules import ASSIGNOR
 
@@ -139,8 +140,18 @@ def _committed(
     if options.state:
         found = _file(options, group_id).committed(partitions)
         common.check_state(options.state)
-        return {part: committed.offset for part, committed in found.items()}
-    return admin.committed(group_id)
+    else:
+        found = admin.commits(group_id)
+    if options.pipeline == BACKFILL:  # what was done of a topic that was made anew is not done
+        ids = admin.topic_ids(sorted({topic for topic, _ in partitions}))
+        found = {
+            part: committed
+            for part, committed in found.items()
+            if not topic_ids.differ(
+                topic_ids.from_metadata(committed.metadata), ids.get(part[0], "")
+            )
+        }
+    return {part: committed.offset for part, committed in found.items()}
 
 
 def _file(options: Options, group_id: str) -> OffsetStore:

@@ -90,17 +90,11 @@ def act(options: Options, facts: Facts, say: Say, now_ms: int) -> Facts:
 
 
 def _begin_backfill(options: Options, facts: Facts, say: Say) -> Facts:
-    action = f"look what {facts.name} has done"
-    found = run_all(
-        {action: partial(retried, partial(backfill_state.load, options, facts))}, ACTION_S
-    )
-    if facts.state:
-        run_all({facts.state: partial(common.check_state, facts.state)}, ACTION_S)
-    status = "" if options.force else found[action]
-    if status == "begun":
-        run_all({action: partial(_still_there, options, facts)}, ACTION_S)
-    if status:
-        return facts.with_({"status": status})
+    if facts.status in ("begun", "paused") and not options.force:
+        action = f"go on with {facts.name}"
+        run_all({action: partial(_go_on, options, facts)}, ACTION_S)
+    if facts.status and not options.force:
+        return facts
     action = f"begin {facts.subscription}"
     run_all({action: partial(_make_and_move, options, facts)}, ACTION_S)
     whose = "" if options.create_subscription_from else ", for every reader of this subscription"
@@ -110,12 +104,27 @@ def _begin_backfill(options: Options, facts: Facts, say: Say) -> Facts:
     return facts
 
 
-def _still_there(options: Options, facts: Facts) -> None:
+def status(options: Options, facts: Facts) -> Facts:
+    """How far an earlier run of the same backfill got.
+
+    Raises:
+      PreflightError: that cannot be read, or not be written.
+    """
+    action = f"look what {facts.name} has done"
+    load = partial(retried, partial(backfill_state.load, options, facts))
+    found = run_all({action: load}, ACTION_S)[action]
+    if facts.state:
+        run_all({facts.state: partial(common.check_state, facts.state)}, ACTION_S)
+    return facts.with_({"status": found})
+
+
+def _go_on(options: Options, facts: Facts) -> None:
     try:
         with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
             admin.subscription(facts.subscription)
     except PreflightError as error:
         raise PreflightError(f"{error}; --force begins backfill {facts.name} anew") from error
+    backfill_state.save(options, facts, "begun")
 
 
 def _make_and_move(options: Options, facts: Facts) -> None:

@@ -52,7 +52,8 @@ def of_backfill(
     if wanted.from_ms is not None:
         begin = admin.offsets_for_time(partitions, wanted.from_ms)
     if wanted.to_ms is not None and wanted.to_ms <= now_ms:
-        stop = admin.offsets_for_time(partitions, wanted.to_ms)
+        found_at = admin.offsets_for_time(partitions, wanted.to_ms)
+        stop = {part: min(at, end[part]) for part, at in found_at.items()}
     begin.update(wanted.from_offsets or {})
     stop.update(wanted.to_offsets or {})
     found = {}

@@ -40,6 +40,9 @@ class ScriptedConsumer:
         return (step() or [])[:max_records] if callable(step) else step[:max_records]
 
     def seek(self, positions):
+        if self.assigned:
+            strangers = positions.keys() - self.assigned.keys()
+            assert not strangers, f"not assigned: {strangers}"
         self.seeks.append(dict(positions))
 
     def committed(self, partitions):

@@ -78,6 +78,19 @@ def test_a_time_range_is_exact_to_the_millisecond_at_both_ends(
     assert numbers(pubsub.receive(subscription, 10)) == wanted
 
 
+def test_a_range_that_ends_amid_the_data_is_exact_over_many_bundles(
+    to_pubsub, kafka, pubsub, run_bridge, client, unique
+):
+    """Partitions come to their end one after the other, while others are read on."""
+    flags, subscription = to_pubsub
+    kafka.create(unique, 4)
+    kafka.send(r._replace(partition=n % 7 % 4) for n, r in enumerate(sent(unique, 3000)))
+    span = [f"--from={rfc3339(NOON_MS + 100)}", f"--to={rfc3339(NOON_MS + 2100)}"]
+    slowly = ["--max_rate=1000", "--commit_interval_s=0.2"]
+    assert run_bridge("backfill", *flags, *span, *slowly, client).wait()["read"] == 2000
+    assert numbers(pubsub.receive(subscription, 2000)) == list(range(100, 2100))
+
+
 def test_a_stop_is_exact_where_offsets_hold_no_records(
     to_pubsub, kafka, pubsub, run_bridge, client, unique
 ):

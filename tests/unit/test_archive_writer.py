@@ -177,6 +177,21 @@ def test_a_bundle_that_is_confirmed_late_takes_nothing_from_the_next_one(tmp_pat
         assert read(opened, second) == stream(600)[500:]
 
 
+def test_a_file_that_comes_to_lie_between_others_is_not_taken_for_done(tmp_path):
+    records = stream(15)
+    write(tmp_path / "a", records[:5])
+    write(tmp_path / "a", records[10:])
+    state = str(tmp_path / "state.json")
+    for wanted in (records[:5] + records[10:], []):
+        with session(tmp_path / "a", state=state) as opened:
+            bundle = opened.begin(None)
+            assert read(opened, bundle) == wanted
+            opened.confirm(bundle)
+    write(tmp_path / "a", records[5:10])
+    with session(tmp_path / "a", state=state) as opened:
+        assert read(opened, opened.begin(None)) == records[5:10]
+
+
 def test_no_more_than_asked_for_is_taken(tmp_path):
     write(tmp_path, stream(100))
     with session(tmp_path, bounds=Bounds(max_messages=7)) as opened:

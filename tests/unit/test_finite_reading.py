@@ -89,6 +89,34 @@ def test_nothing_beyond_what_is_confirmed_is_committed_at_the_end():
     assert case.consumer.group == {P0: 0}
 
 
+def test_the_next_bundle_leaves_a_partition_alone_that_is_read_to_its_end():
+    case = finite(p0=[(0, 4)], p1=[(0, 9)])
+    bundle = case.session.begin(Frontier())
+    case.consumer.script.append(records(P0, 0, 8))
+    batch = case.session.poll()
+    case.session.claim(bundle, batch)
+    case.consumer.position = {P0: 8, P1: 0}
+    case.session.poll()
+    assert set(case.consumer.assigned) == {P1}
+    bundle = case.session.begin(batch.positions)
+    assert case.consumer.seeks == []
+    assert offsets(case.read(bundle, records(P1, 0, 3))) == [0, 1, 2]
+
+
+def test_a_bundle_that_is_repeated_is_read_again_whole():
+    case = finite(p0=[(0, 1), (4, 5)])
+    bundle = case.session.begin(Frontier())
+    assert offsets(case.read(bundle, records(P0, 0, 8))) == [0, 1, 4, 5]
+    case.consumer.position = {P0: 8}
+    case.session.poll()
+    assert case.session.finished
+    bundle = case.session.begin(Frontier({P0: 0}))
+    assert not case.session.finished
+    assert (case.consumer.assigned.keys(), case.consumer.seeks) == ({P0}, [{P0: 0}])
+    case.consumer.position = {P0: 0}
+    assert offsets(case.read(bundle, records(P0, 0, 8))) == [0, 1, 4, 5]
+
+
 # -- offsets in a file -----------------------------------------------------------------------------
 
 

@@ -453,6 +453,19 @@ def test_amid_a_rebalance_no_night_is_over(monkeypatch):
     assert run.stopped
 
 
+def test_a_topic_that_the_brokers_forget_for_a_moment_is_read_to_its_end(monkeypatch):
+    run = Night(monkeypatch, "2026-11-20T23:59:00", stops_at_night_end=True)
+    run.cluster.topics = {"ztf_20261120": [5]}
+    run.read(polls=1)
+    run.clock.set("2026-11-21T00:00:01")
+    run.cluster.topics = {"ztf_20261120": [9]}
+    known = run.cluster.partitions
+    monkeypatch.setattr(run.cluster, "partitions", lambda _topics: [])
+    run.read(polls=1, seconds=2)
+    monkeypatch.setattr(run.cluster, "partitions", known)
+    assert not run.stopped
+
+
 def test_what_others_of_the_group_read_is_not_waited_for_for_ever(monkeypatch):
     run = Night(monkeypatch, "2026-11-20T23:59:00", stops_at_night_end=True)
     run.cluster.topics = {"ztf_20261120": [5, 5]}

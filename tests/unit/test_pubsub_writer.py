@@ -285,3 +285,26 @@ def test_the_topic_of_all_messages_that_is_not_there_ends_the_run(publisher):
     with pytest.raises(TopicError, match="does not exist"):
         writer.flush(10)
     writer.close()
+
+
+def test_a_failure_ends_the_bundle_although_messages_still_wait(publisher):
+    publisher.gate.clear()
+    publisher.error = DeliveryError("publish t: not confirmed")
+    writer = writer_for(publisher, linger_ms=20)
+    for _ in range(1_000):
+        writer.write(PubsubRecord(b"x"))
+    writer.write(PubsubRecord(b"waits"))
+    publisher.gate.set()
+    time.sleep(0.2)
+    ended: list[str] = []
+
+    def end() -> None:
+        with pytest.raises(DeliveryError, match="not confirmed"):
+            writer.flush(5)
+        writer.close()
+        ended.append("yes")
+
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert ended

@@ -21,11 +21,13 @@ class Item(NamedTuple):
 
     Attributes:
       number: its offset; a message's row in its file, from 0.
+      begins: the first number of its file.
     """
 
     key: tuple[str, str]
     number: int
     record: Record
+    begins: int = 0
 
 
 def items(stream: Stream, done: Done, ask: Ask) -> Iterator[Item]:
@@ -73,9 +75,10 @@ def _undone(file: ArchivedFile, done: Done, ask: Ask) -> Iterator[Item]:
     delivered = done.get(key, Ranges())
     if file.partition is not None and delivered.first_missing(file.first) > file.last:
         return
+    begins = file.first if file.partition is not None else 0
     for number, record in _numbered(file, ask):
         if number not in delivered:
-            yield Item(key, number, record)
+            yield Item(key, number, record, begins)
 
 
 def _numbered(file: ArchivedFile, ask: Ask) -> Iterator[tuple[int, Record]]:

@@ -93,7 +93,9 @@ class Publisher:
         """
         with self._lock:
             pending = set(self._pending)
-        late = wait(pending, timeout_s).not_done
+        done, late = wait(pending, timeout_s)
+        for published in done:  # its callback, which does the same, may not have run yet
+            self._note(published)
         self.check()
         if late:
             self._failure = DeliveryError(
@@ -153,11 +155,17 @@ class Publisher:
     def _moved(self) -> None:
         self._progress += 1
 
+    def _note(self, published: Future[None]) -> None:
+        """Keeps the failure of a file, if it has one."""
+        error: BaseException | None = DeliveryError("archive: closed before a file was visible")
+        if not published.cancelled():
+            error = published.exception()
+        if error is not None and not isinstance(error, TransferError):
+            error = DeliveryError(f"archive: {type(error).__name__}: {error}")
+        self._failure = self._failure or error
+
     def _done(self, published: Future[None]) -> None:
-        if not published.cancelled() and (error := published.exception()) is not None:
-            if not isinstance(error, TransferError):
-                error = DeliveryError(f"archive: {type(error).__name__}: {error}")
-            self._failure = self._failure or error
+        self._note(published)
         with self._lock:
             self._pending.discard(published)
 

@@ -40,12 +40,13 @@ class ArchiveBatch(NamedTuple):
 
     Attributes:
       positions: how many records this session has handed on with these.
-      spans: first and last number of each key, with nothing undelivered in between.
+      spans: first and last numbers of keys, with nothing undelivered in between: holes are bridged
+        within a file, not between two, where another file may come to lie.
     """
 
     records: list[Record]
     positions: int
-    spans: dict[Key, Span]
+    spans: list[tuple[Key, Span]]
     payload_bytes: int
 
 
@@ -166,9 +167,10 @@ class ArchiveSession:
             self._items = self._plan()
         found: list[Item] = []
         admits = self._place.wanted.admits
-        for key, number, record in self._items:
+        for item in self._items:
+            key, _, record, _ = item
             if admits(record):
-                found.append(Item(key, number, record))
+                found.append(item)
                 if len(found) == count:
                     return found
             else:
@@ -198,11 +200,16 @@ class ArchiveSession:
         return answer
 
     def _batch(self, found: list[Item]) -> ArchiveBatch:
-        spans: dict[Key, Span] = {}
+        spans: list[tuple[Key, Span]] = []
+        latest: dict[Key, int] = {}
         payload_bytes = 0
-        for key, number, record in found:
-            first = spans[key][0] if key in spans else self._reached.get(key, number)
-            spans[key] = first, number
+        for key, number, record, begins in found:
+            reached = self._reached.get(key, -1)
+            if key in latest and begins <= reached:
+                spans[latest[key]] = key, (spans[latest[key]][1][0], number)
+            else:
+                latest[key] = len(spans)
+                spans.append((key, (reached if begins <= reached else number, number)))
             self._reached[key] = number + 1
             payload_bytes += record.payload_bytes
         self._handed_on += len(found)
@@ -212,7 +219,7 @@ class ArchiveSession:
         if bundle.first_claim_at is None:
             bundle.first_claim_at = time.monotonic()
         bundle.payload_bytes += batch.payload_bytes
-        bundle.spans += batch.spans.items()
+        bundle.spans += batch.spans
         self._bridge.counts.add("read", len(batch.records))
         if self._left is not None:
             self._left = max(0, self._left - len(batch.records))

@@ -50,13 +50,13 @@ class ArchiveSourceConfig:
         return Place(filesystem.checked(self.url), wanted, state)
 
 
-def has_files(config: ArchiveSourceConfig) -> bool:
-    """Whether there are files that may have something.
+def files(config: ArchiveSourceConfig) -> list[str]:
+    """The paths of files that may have something.
 
     Raises:
       SourceError: the archive cannot be listed, or has nothing that can be read back.
     """
-    return bool(find(config.place, _ask))
+    return [file.path for file in find(config.place, _ask)]
 
 
 def total(config: ArchiveSourceConfig) -> int | None:

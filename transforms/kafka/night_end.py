@@ -58,7 +58,7 @@ class NightEnd:
         self._due_at = now_s + _ASK_EVERY_S
         existing = {topic for topic, _ in self._consumer.partitions(self._selection.now())}
         nightly = existing.difference(self._selection.required)
-        mine = [part for part in owned if part[0] in nightly]
+        mine = [part for part in owned if part[0] not in self._selection.required]
         if self._may_still_come(nightly - {topic for topic, _ in mine}, now_s):
             return None
         if any(lags.get(part) for part in mine) or not self._at_end(mine):

@@ -76,6 +76,7 @@ class KafkaSession:
         self._epoch_numbers = itertools.count(1)
         self._epochs: dict[Partition, int] = {}
         self._next: dict[Partition, int] = {}
+        self._granted: dict[Partition, int] = {}
         self._seen: dict[Partition, int] = {}
         self._lags: dict[Partition, int] = {}
         self._metadata_interval_s = config.consumer.metadata_interval_ms / 1000
@@ -85,9 +86,7 @@ class KafkaSession:
         self._unclaimed = False
         self._consumer = open_consumer(config.kafka, config.consumer)
         self._store = _store(config, self._consumer)
-        self._remaining: Remaining | None = None
-        if config.ranges is not None:
-            self._remaining = Remaining({p: r for p, r in config.ranges.items() if shard.owns(p)})
+        self._remaining = self._all_of_it()
         self._done: dict[Partition, int] = {}
         self._left: int | None = None
         self._topics = topic_ids.TopicIds(
@@ -258,7 +257,7 @@ class KafkaSession:
             claim = bundle.claims.get(partition)
             if claim is None or claim.epoch != self._epochs[partition]:
                 claim = bundle.claims[partition] = Claim(self._epochs[partition])
-            claim.next_offset = span.next_offset
+            claim.next_offset = self._granted[partition] = span.next_offset
             claim.records += span.records
             again += span.again
             self._watch.claimed(partition, span.first, span.next_offset, span.records)
@@ -345,7 +344,7 @@ class KafkaSession:
 
     def _begin(self, partition: Partition, offset: int, committed: bool) -> None:
         epoch = self._epochs[partition] = next(self._epoch_numbers)
-        self._next[partition] = offset
+        self._next[partition] = self._granted[partition] = offset
         self._commits.start(partition, epoch, offset, committed)
 
     def _part_from(self, partitions: Sequence[Partition]) -> None:
@@ -372,6 +371,7 @@ class KafkaSession:
         for partition in partitions:
             self._epochs.pop(partition, None)
             self._next.pop(partition, None)
+            self._granted.pop(partition, None)
         self._commits.release(partitions)
 
     def _go_to(self, frontier: Frontier) -> None:
@@ -381,14 +381,25 @@ class KafkaSession:
             self._next_refresh = 0.0
         self._refresh_when_due(frontier)
         ids, known = frontier.topic_ids, self._topics.known
-        self._seek(
-            {
-                part: to
-                for part, to in positions.items()
-                if self._next.get(part) != to
-                and not topic_ids.differ(ids.get(part[0], ""), known.get(part[0], ""))
-            }
-        )
+        back = {
+            part: to
+            for part, to in positions.items()
+            if self._granted.get(part) != to
+            and not topic_ids.differ(ids.get(part[0], ""), known.get(part[0], ""))
+        }
+        if back and self._remaining is not None:
+            self._remaining = self._all_of_it()
+            self._done.clear()
+            self._consumer.assign(dict(self._next))
+        self._seek(back)
+        self._granted.update({part: to for part, to in back.items() if part in self._epochs})
+
+    def _all_of_it(self) -> Remaining | None:
+        """What a finite run reads of this shard's partitions."""
+        ranges = self._config.ranges
+        if ranges is None:
+            return None
+        return Remaining({part: found for part, found in ranges.items() if self._shard.owns(part)})
 
     def _refresh_when_due(self, frontier: Frontier) -> None:
         """Without group protocol: looks for this shard's partitions; new ones begin at the

@@ -83,6 +83,12 @@ class Leases:
             self._held.update((held.ack_id, held) for held in messages)
         return messages
 
+    @property
+    def holding(self) -> bool:
+        """Whether there are messages that are neither acknowledged nor given back."""
+        with self._lock:
+            return bool(self._held)
+
     def forget(self, messages: list[Held]) -> None:
         """Extends them no more, since they are about to be acked; notes those that are too late."""
         self._note_expired(messages)

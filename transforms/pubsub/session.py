@@ -132,6 +132,7 @@ class PubsubSession:
         self._unacked: set[str] = set()
         self._heard_at = clock()
         self._drain = Drain(config.window) if config.window is not None else None
+        self._parked: list[str] = []
         self._closed = False
         self._ended = threading.Event()
         self._puller = threading.Thread(target=self._pull_ahead, name="pull", daemon=True)
@@ -256,9 +257,19 @@ class PubsubSession:
         self._ended.set()
         self._puller.join(REQUEST_TIMEOUT_S)
         self._release()
+        self._give_back_parked()
         self._subscriber.close()
         if self._ack_error is not None:
             raise self._ack_error
+
+    def _give_back_parked(self) -> None:
+        """Hands out again at once what the window did not have: another run may want it."""
+        if not self._parked:
+            return
+        try:
+            self._subscriber.modify_ack_deadline(self._parked, 0, REQUEST_TIMEOUT_S)
+        except CommitError as error:
+            _log.debug("%s; these messages come again later", error)
 
     def _release(self) -> bool:
         """Nacks all that is held, prefetched messages included: the service delivers them anew.
@@ -312,29 +323,37 @@ class PubsubSession:
             time.sleep(_WAIT_S / 10)
             return
         received: list[Received] = []
-        longest_s = self._longest_pull_s()
-        began = self._clock()
         try:
-            received = self._within(self._subscriber.pull(reserved, longest_s))
-            if self._drain is not None:
-                self._drain.pulled(len(received), self._clock() - began, longest_s)
-                if self._drain.must_ask:
-                    self._subscriber.ask(_ASK_TIMEOUT_S)
-                    self._drain.answered()
-        except UnavailableError:
-            if self._drain is not None:
-                self._drain.begin_anew()
-            raise
+            received = self._pull_of_window(reserved, self._drain)
         finally:
             with self._changed:
                 self._hold(received)
                 control.refund(reserved - len(received))
                 self._pulling = False
 
-    def _longest_pull_s(self) -> float:
-        """Of a finite run no longer than what proves that there is nothing."""
-        window = self._config.window
-        return PULL_TIMEOUT_S if window is None else min(PULL_TIMEOUT_S, window.drained_after_s)
+    def _pull_of_window(self, reserved: int, drain: Drain | None) -> list[Received]:
+        """Pulls once; of a finite run only what belongs to it, and notes whether that is all.
+
+        A pull for no longer than what proves that there is nothing; and that is proved only while
+        nothing is held: a key's next message waits for the ack of the one before.
+        """
+        if drain is None:
+            return self._subscriber.pull(reserved, PULL_TIMEOUT_S)
+        longest_s = min(PULL_TIMEOUT_S, drain.needed_s)
+        began, holding = self._clock(), self._leases.holding
+        try:
+            received = self._within(self._subscriber.pull(reserved, longest_s))
+            if holding or self._leases.holding:
+                drain.begin_anew()
+            else:
+                drain.pulled(len(received), self._clock() - began, longest_s)
+            if drain.must_ask:
+                self._subscriber.ask(_ASK_TIMEOUT_S)
+                drain.answered()
+        except UnavailableError:
+            drain.begin_anew()
+            raise
+        return received
 
     def _pull_stream(self) -> None:
         """Holds what a stream sends; from a stop on only to give it back, till the stream ends."""
@@ -362,6 +381,7 @@ class PubsubSession:
         try:
             self._subscriber.acknowledge(older, REQUEST_TIMEOUT_S)
             self._subscriber.modify_ack_deadline(younger, PARK_S, REQUEST_TIMEOUT_S)
+            self._parked += younger
         except CommitError as error:
             _log.debug("%s; these messages come again", error)
         return [r for r in received if r.record in window]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from transforms.records import PubsubRecord
 
-PARK_S = 600
-"""For so long the service keeps back what is younger than the window; the most that it allows.
-Source: https://cloud.google.com/pubsub/docs/lease-management"""
+PARK_S = 60
+"""For so long the service keeps back what is younger than the window, unless the run gives it back
+before. A run that goes on after one that was killed waits longer than this for what it may want."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,14 @@ class Drain:
     Time in which nobody pulls (the rate is held down, the destination is slow, this process is
     stopped) proves nothing. Nor does silence: at the end the service is asked whether it is there,
     and pulled from once more.
+
+    Attributes:
+      needed_s: so many seconds of empty pulls.
+      is_over: it is empty.
     """
 
     def __init__(self, window: Window) -> None:
-        self._needed_s = window.drained_after_s
+        self.needed_s = window.drained_after_s
         self._empty_s = 0.0
         self._answered = False
         self.is_over = False
@@ -66,7 +70,7 @@ class Drain:
     @property
     def must_ask(self) -> bool:
         """Whether it is time to ask the service."""
-        return self._empty_s >= self._needed_s and not self._answered
+        return self._empty_s >= self.needed_s and not self._answered
 
     def answered(self) -> None:
         """The service is there; one more empty pull, and all is read."""

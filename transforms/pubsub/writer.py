@@ -165,7 +165,7 @@ class PubsubWriter:
         with self._changed:
             while not self._closed:
                 waiting = [lane.since for lane in self._lanes.values() if lane.sendable]
-                if not waiting:
+                if not waiting or self._failure is not None:
                     self._changed.wait()
                     continue
                 left = min(waiting) + self._linger_s - self._clock()

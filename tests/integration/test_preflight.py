@@ -161,7 +161,7 @@ def test_reset_offsets_moves_the_group_and_is_refused_while_it_has_members(
         deadline = time.monotonic() + 30
         while not kafka.admin.group_members(unique) and time.monotonic() < deadline:
             member.poll(0.1, 1)
-        with pytest.raises(PreflightError, match=rf"reset group {unique}: it still has members"):
+        with pytest.raises(PreflightError, match=rf"commit for group {unique}: it has members"):
             preflight.check(options)
     finally:
         member.close()

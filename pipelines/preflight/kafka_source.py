@@ -137,21 +137,21 @@ def _unfinished(admin: Admin, partitions: Collection[Partition]) -> dict[Partiti
 def _committed(
     options: Options, admin: Admin, group_id: str, partitions: Collection[Partition]
 ) -> dict[Partition, int]:
+    """Where a run goes on; what a backfill did of a topic that was made anew since is not done."""
+    if options.pipeline != BACKFILL:
+        return admin.committed(group_id)
     if options.state:
         found = _file(options, group_id).committed(partitions)
         common.check_state(options.state)
     else:
         found = admin.commits(group_id)
-    if options.pipeline == BACKFILL:  # what was done of a topic that was made anew is not done
-        ids = admin.topic_ids(sorted({topic for topic, _ in partitions}))
-        found = {
-            part: committed
-            for part, committed in found.items()
-            if not topic_ids.differ(
-                topic_ids.from_metadata(committed.metadata), ids.get(part[0], "")
-            )
-        }
-    return {part: committed.offset for part, committed in found.items()}
+    ids = admin.topic_ids(sorted({topic for topic, _ in partitions}))
+    of = {part: topic_ids.from_metadata(committed.metadata) for part, committed in found.items()}
+    return {
+        part: committed.offset
+        for part, committed in found.items()
+        if not topic_ids.differ(of[part], ids.get(part[0], ""))
+    }
 
 
 def _file(options: Options, group_id: str) -> OffsetStore:

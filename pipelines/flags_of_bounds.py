@@ -127,7 +127,7 @@ class BoundFlags:
         group=WHAT,
         where=where(BACKFILL),
         parse=ranges.night,
-        metavar="YYYY-MM-DD|yesterday|-N",
+        metavar="YYYY-MM-DD|today|yesterday|-N",
     )
     from_at: RangeEnd | None = flag(
         None,

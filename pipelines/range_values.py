@@ -9,11 +9,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Literal
 
 from pipelines import flag_values as values
 from pipelines import resource_names
+from transforms import nights
 from transforms.kafka.client import Partition
 from transforms.ranges import Ranges
 
@@ -63,17 +63,8 @@ def range_end(text: str) -> RangeEnd:
 
 
 def night(text: str) -> str:
-    """`YYYY-MM-DD`, `yesterday` or `-N`; which date that is depends on when it is asked."""
-    if text == "yesterday" or re.fullmatch(r"-[1-9][0-9]{0,3}", text):
-        return text
-    try:
-        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-            raise ValueError
-        date.fromisoformat(text)
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is no night: YYYY-MM-DD, yesterday, or -N, which is N nights ago"
-        ) from None
+    """What `nights.night_value` reads; which date that is depends on when it is asked."""
+    nights.night_value(text, 0.0, 0)
     return text
 
 

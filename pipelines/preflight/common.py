@@ -1,4 +1,4 @@
-"""What both pipelines' checks share: what they find, their deadlines, and reaching the brokers."""
+"""What all checks share: what they find, their deadlines, and reaching the brokers."""
 
 from __future__ import annotations
 

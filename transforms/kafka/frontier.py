@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from apache_beam.coders import Coder
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
@@ -123,11 +122,3 @@ class FrontierTracker(RestrictionTracker):
 
     def current_progress(self) -> RestrictionProgress:
         return RestrictionProgress(completed=1.0, remaining=0.0 if self._frontier.ended else 1.0)
-
-
-def json_offsets(positions: Mapping[Partition, int]) -> dict[str, dict[str, int]]:
-    """`{"topic": {"0": 1042}}`: the form of `--start=offsets=FILE` and of reports."""
-    found: dict[str, Any] = {}
-    for (topic, number), offset in sorted(positions.items()):
-        found.setdefault(topic, {})[str(number)] = offset
-    return found

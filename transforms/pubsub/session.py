@@ -75,13 +75,19 @@ class PubsubSourceConfig:
 class PubsubBundle(Bundle):
     """What one bundle has taken."""
 
-    def __init__(self, confirm: Callable[[PubsubBundle], None]) -> None:
+    def __init__(
+        self, confirm: Callable[[PubsubBundle], None], is_quiet: Callable[[], bool] = bool
+    ) -> None:
         super().__init__(confirm)
+        self._is_quiet = is_quiet
         self.held: list[Held] = []
         self.ordered = False
 
     def is_full(self, limits: BridgeConfig) -> bool:
-        """With ordering keys it ends with its pull: a key's next message waits for the ack."""
+        """With ordering keys it ends with its pull: a key's next message waits for the ack. That of
+        a finite run ends when nothing comes any more, so that nothing is held."""
+        if self.held and self._is_quiet():
+            return True
         return self.ordered or len(self.held) >= limits.bundle_messages or super().is_full(limits)
 
 
@@ -130,7 +136,7 @@ class PubsubSession:
         self._failure: BridgeError | None = None
         self._ack_error: CommitError | None = None
         self._unacked: set[str] = set()
-        self._heard_at = clock()
+        self._heard_at = self._came_at = clock()
         self._drain = Drain(config.window) if config.window is not None else None
         self._parked: list[str] = []
         self._closed = False
@@ -141,7 +147,12 @@ class PubsubSession:
     # Reading, called by the source's DoFn -----------------------------------------------------
 
     def begin(self) -> PubsubBundle:
-        return PubsubBundle(self.confirm)
+        return PubsubBundle(self.confirm, self._is_quiet)
+
+    def _is_quiet(self) -> bool:
+        """Whether a finite run has got nothing for as long as an empty subscription takes."""
+        window = self._config.window
+        return window is not None and self._clock() - self._came_at >= window.drained_after_s
 
     def poll(self) -> PubsubBatch:
         """The messages of one pull; none if none comes within 0.1 s.
@@ -390,6 +401,7 @@ class PubsubSession:
         if not received:
             return
         self._heard()
+        self._came_at = self._clock()
         with self._changed:
             self._prefetched.append(PubsubBatch(self._leases.hold(received), received))
             self._changed.notify_all()

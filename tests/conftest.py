@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 
 import pytest
@@ -21,6 +22,14 @@ def stack():
             del os.environ["PUBSUB_EMULATOR_HOST"]
         else:
             os.environ["PUBSUB_EMULATOR_HOST"] = before
+
+
+@pytest.fixture(autouse=True)
+def no_default_timeout():
+    """Beam's Google credentials give a default timeout to all sockets made later in the process;
+    servers of later tests would stop accepting after it."""
+    yield
+    socket.setdefaulttimeout(None)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ class KafkaServer(Server):
         try:
             with socket.create_connection((LOOPBACK, self.port), _PROBE_TIMEOUT_S) as connection:
                 connection.sendall(struct.pack(">i", len(header)) + header)
-                answer = connection.recv(10, socket.MSG_WAITALL)
+                answer = connection.makefile("rb").read(10)
         except OSError:
             return False
         # size, correlation id, error code

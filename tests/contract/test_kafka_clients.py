@@ -901,9 +901,9 @@ class Relay:
                     threading.Thread(target=self._pump, args=args, daemon=True).start()
 
     def _pump(self, source, sink, look, asked, pair):
-        with contextlib.suppress(OSError):
-            while len(size := source.recv(4, socket.MSG_WAITALL)) == 4:
-                frame = source.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
+        with contextlib.suppress(OSError), source.makefile("rb") as reader:
+            while len(size := reader.read(4)) == 4:
+                frame = reader.read(int.from_bytes(size, "big"))
                 if (frame := look(frame, asked)) is None:
                     break
                 sink.sendall(size + frame)

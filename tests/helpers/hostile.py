@@ -234,8 +234,9 @@ def refusing_broker(connection: socket.socket) -> None:
         return struct.pack(">h", len(encoded)) + encoded
 
     versions = b"".join(struct.pack(">hhh", key, 0, key != 18) for key in range(61))
-    while len(size := connection.recv(4, socket.MSG_WAITALL)) == 4:
-        request = connection.recv(*struct.unpack(">i", size), socket.MSG_WAITALL)
+    requests = connection.makefile("rb")
+    while len(size := requests.read(4)) == 4:
+        request = requests.read(*struct.unpack(">i", size))
         key, version, correlation_id = struct.unpack(">hhi", request[:8])
         if key == 18:  # ApiVersions; newer ones than 0 are told to come back with that
             unsupported = 35 if version else 0

@@ -6,6 +6,7 @@ import argparse
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NoReturn
 
 from pipelines.flags import (
@@ -19,6 +20,7 @@ from pipelines.flags import (
     Pipeline,
     Runner,
 )
+from transforms import named_files
 from transforms.errors import UsageError
 
 _WHAT = {
@@ -79,6 +81,7 @@ def take(
     texts = {f.dest: getattr(found, f.dest) for f in ours}
     given = frozenset(dest for dest, text in texts.items() if text is not None)
     _refuse_foreign([f for f in flags if pipeline not in f.where and not f.beams_too], ours, rest)
+    named_files.act_as(texts.get("impersonate_service_account") or "")
     values = {f.dest: value_of(f, texts[f.dest], environ) for f in ours}
     name = values["runner_name"] or "DirectRunner"
     runner = RUNNERS[name]
@@ -103,7 +106,7 @@ def value_of(f: Flag, text: str | list[str] | None, environ: Mapping[str, str]) 
     if text is None:
         return None
     try:
-        return tuple(map(f.parse, text)) if isinstance(text, list) else f.parse(text)
+        return tuple(chain(*map(f.parse, text))) if isinstance(text, list) else f.parse(text)
     except ValueError as error:
         raise UsageError(f"{label}: {error}") from error
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pipelines import resource_names
-from transforms import limits, secrets
+from transforms import limits, named_files, secrets
 from transforms.dead_letters.places import Place
 
 T = TypeVar("T")
@@ -236,28 +236,57 @@ def topic_layout(text: str) -> TopicLayout:
     return TopicLayout(int(match[1]), int(match[2]))
 
 
-def kafka_property(text: str) -> tuple[str, str]:
-    """`KEY=VALUE`; the text is not repeated in an error, since it may hold a secret."""
+def kafka_properties(text: str) -> tuple[tuple[str, str], ...]:
+    """`KEY=VALUE`, or several as a JSON object; the text is not repeated in an error, since it may
+    hold a secret."""
+    if text.lstrip().startswith("{"):
+        return _of_json(text)
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ValueError("is not KEY=VALUE; for example security.protocol=SSL")
-    return name.strip(), value.strip()
+    return ((name.strip(), value.strip()),)
 
 
-def readable_file(text: str) -> Path:
-    """A file that can be read."""
-    path = Path(text)
-    if not path.is_file() or not os.access(path, os.R_OK):
-        raise ValueError(f"{text!r} is not a file that can be read")
-    return path
+def _of_json(text: str) -> tuple[tuple[str, str], ...]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError('is not a JSON object such as {"security.protocol": "SSL"}') from None
+    for name, value in found.items():
+        if not name.strip() or not isinstance(value, (str, int, float)):
+            raise ValueError(f"{name!r} has no text, number, true or false as its value in JSON")
+    return tuple(
+        (name.strip(), value.strip() if isinstance(value, str) else json.dumps(value))
+        for name, value in found.items()
+    )
+
+
+def readable_files(text: str) -> tuple[str, ...]:
+    """Files with commas between them; local ones can be read."""
+    paths = (text,) if Path(text).is_file() else tuple(text.split(","))
+    for path in paths:
+        named_files.check(path)
+    return paths
+
+
+def content_of(text: str) -> str:
+    """What stands in a file."""
+    named_files.check(text)
+    try:
+        return named_files.read(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from error
 
 
 def file_or_reference(text: str) -> str:
-    """A readable file's absolute path, or a reference to what would be its content."""
+    """A readable file's path, or a reference to what would be its content."""
     if secrets.is_reference(text):
         secrets.check(text)
-        return text
-    return str(readable_file(text))
+    elif named_files.is_remote(text):
+        raise ValueError(f"{text!r} is read by each worker; give secret:... or a path")
+    else:
+        named_files.check(text)
+    return text
 
 
 def key_source(text: str) -> KeySource:
@@ -293,10 +322,10 @@ def start_at(text: str) -> StartAt:
 
 def offsets_file(text: str) -> dict[tuple[str, int], int]:
     """A JSON file `{"TOPIC": {"PARTITION": OFFSET}}`, the next offset to read of each partition."""
-    path = readable_file(text)
+    said = content_of(text)
     wanted = f'{text!r} is not JSON of the form {{"TOPIC": {{"PARTITION": OFFSET}}}}'
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(said)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{wanted}: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict) or not content:

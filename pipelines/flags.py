@@ -84,7 +84,7 @@ class Flag:
       parse: from text to value, raises ValueError; `boolean` makes the value optional.
       metavar: the form of the value.
       bare: the value where the flag stands alone; empty where it must have one.
-      repeatable: may be given more than once; the value is then a tuple of values.
+      repeatable: may be given more than once; `parse` makes a tuple of each, the value has all.
       secret: kept out of `repr`.
       negation: the flag that says false, for a boolean that is neither by default.
       env: the environment variable that stands in for the flag.

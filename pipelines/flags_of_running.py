@@ -76,22 +76,23 @@ class RunningFlags:
 
     kafka_config: Mapping[str, str] = flag(
         {},
-        "A standard Kafka client property, such as security.protocol=SASL_SSL; repeatable; wins "
-        "over --kafka_properties. A value may be a reference, and a secret must: env:NAME, "
+        "A standard Kafka client property, such as security.protocol=SASL_SSL; repeatable, or "
+        'several as {"security.protocol": "SASL_SSL", ...}; wins over --kafka_properties. A '
+        "value may be a reference, and a secret must: env:NAME, "
         "file:PATH or secret:projects/P/secrets/S/versions/V.",
         group=KAFKA,
-        parse=values.kafka_property,
-        metavar="KEY=VALUE",
+        parse=values.kafka_properties,
+        metavar="KEY=VALUE|JSON",
         repeatable=True,
         secret=True,
     )
-    kafka_properties: tuple[Path, ...] = flag(
+    kafka_properties: tuple[str, ...] = flag(
         (),
         "A file of standard Kafka client properties, as Java's clients and Kafka Connect have it, "
-        "or a JAAS file; repeatable, the later one wins.",
+        "or a JAAS file; repeatable, or several with commas between them, the later one wins.",
         group=KAFKA,
-        parse=values.readable_file,
-        metavar="FILE",
+        parse=values.readable_files,
+        metavar="FILE|gs://...|s3://...",
         repeatable=True,
     )
     krb5_conf: str = flag(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pipelines import resource_names
 from pipelines.flag_values import StartAt
+from transforms import named_files
 from transforms.errors import UsageError
 from transforms.kafka import config, config_files
 from transforms.kafka.client import ClientName
@@ -73,7 +74,8 @@ def settle(
     if value["krb5_conf"]:
         flags["java.security.krb5.conf"] = value["krb5_conf"]
     filled_in = set()
-    found = config_files.read([str(path) for path in value["kafka_properties"]], flags)
+    named_files.act_as(value["impersonate_service_account"])
+    found = config_files.read(value["kafka_properties"], flags)
     for name, (flag, parse) in _FLAGS.items():
         text = config_files.of_flag(found, name, role)
         if text is None or flag in given or flag not in takes:

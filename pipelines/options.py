@@ -19,6 +19,7 @@ from pipelines import (
     range_rules,
     routes,
     template_rules,
+    worker_rules,
 )
 from pipelines.flags import (
     ARCHIVE,
@@ -153,6 +154,7 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
     flag_rules.check(pipeline, taken, route)
     template_rules.check(pipeline, route, value)
     flag_rules.refuse_literal_secrets(taken.runner, kafka.properties)
+    worker_rules.refuse_local_files(taken.runner, kafka.properties)
     emulator = flag_rules.emulator(taken.runner, environ)
     flag_rules.check_pubsub(value, emulator, demo)
     if demo:

@@ -70,10 +70,10 @@ def night(text: str) -> str:
 
 def offset_ranges(text: str) -> dict[Partition, Ranges]:
     """A JSON file `{"TOPIC": {"PARTITION": "100-199,250"}}`."""
-    path = values.readable_file(text)
+    said = values.content_of(text)
     wanted = f'{text!r} is not JSON of the form {{"TOPIC": {{"PARTITION": "100-199,250"}}}}'
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(said)
         found = {
             (resource_names.kafka_topic(topic), _partition(number)): Ranges.from_text(spans)
             for topic, partitions in content.items()

@@ -132,7 +132,7 @@ class Options:
 
     # -- Kafka client
     kafka_config: Mapping[str, str] = shared("kafka_config")
-    kafka_properties: tuple[Path, ...] = shared("kafka_properties")
+    kafka_properties: tuple[str, ...] = shared("kafka_properties")
     krb5_conf: str = shared("krb5_conf")
     kafka_client: Literal["auto", "librdkafka", "kafka-python"] = shared("kafka_client")
 

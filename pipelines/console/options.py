@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from pipelines import flag_rules, flags_of_ends, kafka_flags
@@ -143,7 +142,7 @@ class Options:
 
     # -- Kafka client
     kafka_config: Mapping[str, str] = shared("kafka_config")
-    kafka_properties: tuple[Path, ...] = shared("kafka_properties")
+    kafka_properties: tuple[str, ...] = shared("kafka_properties")
     krb5_conf: str = shared("krb5_conf")
     kafka_client: Literal["auto", "librdkafka", "kafka-python"] = shared("kafka_client")
 

@@ -68,6 +68,7 @@ PURE = {
         "transforms.nights",
         "transforms.limits",
         "transforms.secrets",
+        "transforms.named_files",
         "transforms.dead_letters.places",
     ),
 }

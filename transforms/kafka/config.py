@@ -59,6 +59,16 @@ def literal_secrets(properties: Mapping[str, str]) -> list[str]:
     return [name for name, value in properties.items() if secrets.is_held(value)]
 
 
+def local_files(properties: Mapping[str, str]) -> dict[str, str]:
+    """The paths of files on the machine of whoever logs in, by the property that names them."""
+    return {
+        full: value
+        for full, value in properties.items()
+        if (entry := LOGIN.get(without_prefix(full)[1])) is not None and entry.file
+        if not secrets.is_reference(value)
+    }
+
+
 def opened(properties: Mapping[str, str], role: Role, main: Role = "consumer") -> dict[str, str]:
     """What one client reads, with references replaced by the values that they name; those that
     stand for a file stay.

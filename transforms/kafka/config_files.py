@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from transforms import secrets
+from transforms import named_files, secrets
 from transforms.errors import UsageError
 from transforms.kafka import jaas
 from transforms.kafka.config import (
@@ -82,10 +81,9 @@ def of_flag(found: Found, name: str, role: Role) -> str | None:
 def _of_file(path: str) -> dict[str, str]:
     where = f"read --kafka_properties {path}"
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"{where}: {reason}; name a readable .properties or JAAS file") from error
+        text = named_files.read(path)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}; name a readable .properties or JAAS file") from error
     try:
         if jaas.is_jaas_file(text):
             return of_jaas(jaas.understand_file(text))

@@ -57,7 +57,7 @@ soak: setup ## half an hour at 1,000 msg/s both ways: memory, files, threads, co
 	@$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 .PHONY: docs
-docs: $(VENV)/.installed ## writes the flag tables of README.md and docs/
+docs: $(VENV)/.installed ## writes the flag tables of README.md and docs/, and templates/*.json
 	@$(BIN)/python -m pipelines.docs
 
 .PHONY: format

@@ -23,7 +23,7 @@ from pipelines.flags import (
 from transforms import named_files
 from transforms.errors import UsageError
 
-_WHAT = {
+WHAT = {
     PS_TO_KAFKA: "Carries messages from a Pub/Sub subscription to a Kafka topic, byte for byte.",
     KAFKA_TO_PS: "Carries records from Kafka topics to a Pub/Sub topic, byte for byte.",
     ARCHIVE: "Keeps whole records of Kafka topics, or messages of a subscription, in files.",
@@ -31,6 +31,8 @@ _WHAT = {
     "archive to another of them. Never joins or moves a live group, and never touches a live "
     "subscription. Killed at any point, the same command goes on; finished, it does nothing.",
 }
+"""What each pipeline does."""
+
 _DEMO = (
     "With neither source nor destination, DirectRunner runs a demo on an embedded Kafka and "
     "Pub/Sub emulator (BRIDGE_DEMO=off forbids it)."
@@ -49,12 +51,14 @@ class Taken:
     Attributes:
       flags: the declarations that belong to this pipeline.
       values: a value for every declared flag, of the other pipeline too, by `dest`.
-      given: the `dest` of those that were given as flags.
+      written: the `dest` of those that were given as flags.
+      given: those of them that say something: on Dataflow not those that say their default.
       rest: the arguments that are not ours.
     """
 
     flags: tuple[Flag, ...]
     values: dict[str, Any]
+    written: frozenset[str]
     given: frozenset[str]
     rest: list[str]
     runner: Runner
@@ -79,7 +83,7 @@ def take(
     ours = tuple(f for f in flags if pipeline in f.where)
     found, rest = _parser(pipeline, ours).parse_known_args(list(argv))
     texts = {f.dest: getattr(found, f.dest) for f in ours}
-    given = frozenset(dest for dest, text in texts.items() if text is not None)
+    given = written = frozenset(dest for dest, text in texts.items() if text is not None)
     _refuse_foreign([f for f in flags if pipeline not in f.where and not f.beams_too], ours, rest)
     named_files.act_as(texts.get("impersonate_service_account") or "")
     values = {f.dest: value_of(f, texts[f.dest], environ) for f in ours}
@@ -91,7 +95,10 @@ def take(
     for f in flags:
         if values.get(f.dest) is None:
             values[f.dest] = f.default_for(pipeline, runner)
-    return Taken(ours, values, given, rest, runner)
+    if runner is Runner.DATAFLOW:  # the form of a template gives every default
+        defaults = {f.dest: f.default_for(pipeline, runner) for f in ours}
+        given = frozenset(dest for dest in written if values[dest] != defaults[dest])
+    return Taken(ours, values, written, given, rest, runner)
 
 
 def value_of(f: Flag, text: str | list[str] | None, environ: Mapping[str, str]) -> Any:
@@ -132,7 +139,7 @@ def _parser(pipeline: Pipeline, flags: Sequence[Flag]) -> Parser:
     parser = Parser(
         prog=f"python -m pipelines.{pipeline}",
         usage="%(prog)s [--FLAG=VALUE ...]",
-        description=f"{_WHAT[pipeline]} {_DEMO}" if pipeline in BRIDGES else _WHAT[pipeline],
+        description=f"{WHAT[pipeline]} {_DEMO}" if pipeline in BRIDGES else WHAT[pipeline],
         epilog=_REST,
         allow_abbrev=False,
     )

@@ -1,4 +1,5 @@
-"""Writes the tables of flags in README.md and docs/; `--check` fails on drift."""
+"""Writes what is made from the flags: their tables in README.md and docs/, the metadata of the flex
+templates; `--check` fails on drift."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pipelines import options
 from pipelines.audit import options as audit_options
 from pipelines.console import options as console_options
 from pipelines.flags import ARCHIVE, BACKFILL, BRIDGES, PIPELINES, Flag, Pipeline
+from pipelines.flex_templates import metadata
 from pipelines.redrive import options as redrive_options
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +24,9 @@ PAGES: dict[Path, tuple[Sequence[Flag], Sequence[Pipeline]]] = {
     _ROOT / "docs" / "dead_letters.md": (redrive_options.FLAGS, PIPELINES),
 }
 """The pages with a table, whose flags stand in it, and for which pipelines."""
+
+TEMPLATES = {_ROOT / "templates" / f"{pipeline}.json": pipeline for pipeline in PIPELINES}
+"""The files of metadata."""
 
 BEGIN = "<!-- flags:begin -->"
 END = "<!-- flags:end -->"
@@ -89,20 +94,28 @@ def replaced(page: str, text: str, tables: str) -> str:
     return f"{before}{BEGIN}\n{tables}{END}{after}"
 
 
-def main(argv: list[str]) -> int:
-    """Writes the pages, or with `--check` only says whether they are in step."""
-    status = 0
+def made() -> Iterator[tuple[Path, str, str]]:
+    """Each file, what stands in it, and what should."""
     for path, (flags, pipelines) in PAGES.items():
         old = path.read_text(encoding="utf-8")
-        new = replaced(path.name, old, flag_tables(flags, pipelines))
+        yield path, old, replaced(path.name, old, flag_tables(flags, pipelines))
+    for path, pipeline in TEMPLATES.items():
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        yield path, old, metadata.text(pipeline)
+
+
+def main(argv: list[str]) -> int:
+    """Writes the files, or with `--check` only says whether they are in step."""
+    status = 0
+    for path, old, new in made():
         if new == old:
             continue
         if "--check" in argv:
-            print(f"{path.name}: its flag tables are out of step; run `make docs`")
+            print(f"{path.name}: out of step with the flags; run `make docs`")
             status = 1
             continue
         path.write_text(new, encoding="utf-8")
-        print(f"{path.name}: flag tables written")
+        print(f"{path.name}: written")
     return status
 
 

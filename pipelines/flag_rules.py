@@ -27,6 +27,8 @@ _ENDS = {
     PS_TO_KAFKA: ("subscription", "bootstrap_servers", "kafka_topic"),
     KAFKA_TO_PS: ("bootstrap_servers", "kafka_topics", "group_id", "pubsub_topic"),
 }
+REQUIRED: Mapping[Pipeline, tuple[str, ...]] = {**_ENDS, ARCHIVE: ("archive",), BACKFILL: ()}
+"""The flags without which there is no run but a demo; others depend on the route."""
 
 
 def is_demo(

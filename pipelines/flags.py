@@ -89,7 +89,8 @@ class Flag:
       negation: the flag that says false, for a boolean that is neither by default.
       env: the environment variable that stands in for the flag.
       beams_too: Beam has a flag of this name, which the other pipelines take.
-      template: type of the parameter in a Dataflow flex template.
+      template: type of the parameter in a Dataflow flex template; empty where it is none.
+      parent: `NAME=VALUE|VALUE...` of a flag: with other values of that, this one means nothing.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Flag:
     env: str = ""
     beams_too: bool = False
     template: str = "TEXT"
+    parent: str = ""
 
     @property
     def is_boolean(self) -> bool:
@@ -153,4 +155,5 @@ def declared(options: type[Any]) -> tuple[Flag, ...]:
 
 def choice(default: Any, help: str, *words: str, **more: Any) -> Any:
     """Declares a flag that takes one of a few words."""
-    return flag(default, help, parse=values.one_of(*words), metavar="|".join(words), **more)
+    form = "|".join(words)
+    return flag(default, help, parse=values.one_of(*words), metavar=form, template="ENUM", **more)

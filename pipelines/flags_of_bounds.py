@@ -157,7 +157,8 @@ class BoundFlags:
         group=WHAT,
         where=where(BACKFILL),
         parse=ranges.offset_ranges,
-        metavar="FILE",
+        metavar="FILE|gs://...|s3://...",
+        template="GCS_READ_FILE",
     )
     state: str = flag(
         "",
@@ -168,6 +169,7 @@ class BoundFlags:
         where=where(BACKFILL),
         parse=values.file_url,
         metavar="FILE|gs://...|s3://...",
+        template="GCS_WRITE_FILE",
     )
     force: bool = flag(
         False,
@@ -184,5 +186,5 @@ class BoundFlags:
         group=WHAT,
         where=where(BACKFILL),
         parse=values.boolean,
-        template="BOOLEAN",
+        template="",
     )

@@ -84,6 +84,7 @@ class EndFlags:
         where=READS_KAFKA,
         parse=values.whole_number_in(0, 23),
         metavar="H",
+        template="NUMBER",
     )
     days_back: int = flag(
         2,
@@ -93,6 +94,7 @@ class EndFlags:
         side="reads kafka",
         parse=values.whole_number_in(0, 366),
         metavar="N",
+        template="NUMBER",
     )
     group_id: str = flag(
         "",
@@ -120,6 +122,7 @@ class EndFlags:
         group=ENDS,
         parse=values.folder,
         metavar="FOLDER|gs://...|s3://...",
+        template="GCS_WRITE_FOLDER",
     )
     from_archive: str = flag(
         "",
@@ -128,6 +131,7 @@ class EndFlags:
         where=where(BACKFILL),
         parse=values.folder,
         metavar="FOLDER|gs://...|s3://...",
+        template="GCS_READ_FOLDER",
     )
     create_subscription_from: str = flag(
         "",
@@ -137,6 +141,7 @@ class EndFlags:
         where=where(BACKFILL),
         parse=resource_names.pubsub_resource("topics"),
         metavar="projects/P/topics/T",
+        template="PUBSUB_TOPIC",
     )
     create_topics: TopicLayout | None = flag(
         None,
@@ -210,6 +215,7 @@ class EndFlags:
         default_text="drop; pass with --attributes=none",
         group=MAPPING,
         where=MAPS,
+        parent="attributes=metadata|lossless",
     )
 
     # -- the archive's files
@@ -246,6 +252,7 @@ class EndFlags:
         side="writes archive",
         parse=values.number(at_least=1, at_most=3600),
         metavar="S",
+        template="NUMBER",
     )
     schema_registry: str = flag(
         "",
@@ -254,6 +261,7 @@ class EndFlags:
         side="writes archive",
         parse=values.http_url,
         metavar="http(s)://...",
+        parent="format=json",
     )
     schema_registry_login: str = flag(
         "",
@@ -262,4 +270,5 @@ class EndFlags:
         side="writes archive",
         parse=values.secret_reference,
         metavar="env:NAME|file:PATH|secret:projects/P/secrets/S/versions/V",
+        parent="format=json",
     )

@@ -88,11 +88,12 @@ class RunningFlags:
     )
     kafka_properties: tuple[str, ...] = flag(
         (),
-        "A file of standard Kafka client properties, as Java's clients and Kafka Connect have it, "
-        "or a JAAS file; repeatable, or several with commas between them, the later one wins.",
+        "A file (on disk, at gs:// or s3://) of standard Kafka client properties, as Java's "
+        "clients and Kafka Connect have it, or a JAAS file; repeatable, or several with commas "
+        "between them; the later one wins.",
         group=KAFKA,
         parse=values.readable_files,
-        metavar="FILE|gs://...|s3://...",
+        metavar="FILE[,FILE...]",
         repeatable=True,
     )
     krb5_conf: str = flag(
@@ -101,7 +102,7 @@ class RunningFlags:
         default_text="what the variable KRB5_CONFIG names, else /etc/krb5.conf",
         group=KAFKA,
         parse=values.file_or_reference,
-        metavar="FILE",
+        metavar="FILE|env:NAME|file:PATH|secret:projects/P/secrets/S/versions/V",
     )
     kafka_client: Literal["auto", "librdkafka", "kafka-python"] = choice(
         "auto",
@@ -141,6 +142,7 @@ class RunningFlags:
         where=OWN_SOURCE,
         parse=values.whole_number,
         metavar="N",
+        template="NUMBER",
     )
     pull: Literal["unary", "streaming"] = choice(
         "unary",
@@ -175,6 +177,7 @@ class RunningFlags:
         where=OWN_SOURCE,
         parse=_SECONDS,
         metavar="S",
+        template="NUMBER",
     )
     linger_ms: float = flag(
         5.0,
@@ -183,6 +186,7 @@ class RunningFlags:
         where=MAPS,
         parse=values.number(at_least=0, at_most=60_000),
         metavar="MS",
+        template="NUMBER",
     )
     delivery_timeout_s: float = flag(
         300.0,
@@ -191,6 +195,7 @@ class RunningFlags:
         group=SPEED,
         parse=values.number(at_least=1, at_most=36_000),
         metavar="S",
+        template="NUMBER",
     )
     revoke_timeout_s: float = flag(
         10.0,
@@ -200,6 +205,8 @@ class RunningFlags:
         side="reads kafka",
         parse=_SECONDS,
         metavar="S",
+        template="NUMBER",
+        parent="assignment=group",
     )
     metadata_interval_s: float = flag(
         30.0,
@@ -207,6 +214,7 @@ class RunningFlags:
         group=SPEED,
         parse=_SECONDS,
         metavar="S",
+        template="NUMBER",
     )
     max_lease_s: float = flag(
         3600.0,
@@ -216,6 +224,7 @@ class RunningFlags:
         side="reads pubsub",
         parse=values.number(at_least=10, at_most=86_400),
         metavar="S",
+        template="NUMBER",
     )
 
     runner_name: str = flag(
@@ -225,6 +234,7 @@ class RunningFlags:
         group=OUTPUT,
         parse=command_line.runner_name,
         metavar="NAME",
+        template="",
     )
     report: Path | None = flag(
         None,

@@ -144,7 +144,7 @@ def parse(pipeline: Pipeline, argv: Sequence[str], environ: Mapping[str, str]) -
     beam_flags.check(taken.rest, value["runner_name"], [f.name for f in taken.flags])
     # Without source and destination, which a demo has none of, the pipeline itself says its route.
     route = routes.route(pipeline, value)
-    kafka = kafka_flags.settle(value, taken.given, _role(route), _FROM_FILES[route.source])
+    kafka = kafka_flags.settle(value, taken.written, _role(route), _FROM_FILES[route.source])
     given = taken.given | kafka.filled_in
     demo = False
     if pipeline in BRIDGES:

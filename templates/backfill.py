@@ -1,0 +1,8 @@
+"""A range, once, as a flex template's launcher starts it: see docs/dataflow.md."""
+
+import sys
+
+from pipelines.backfill import main
+
+if __name__ == "__main__":
+    sys.exit(main())

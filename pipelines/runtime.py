@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
 from pipelines import graph, output, preflight, rounds
 from pipelines.commands import run_command
@@ -149,6 +149,7 @@ def pipeline_options(options: Options) -> PipelineOptions:
     """Beam's options: of a batch pipeline where the source is finite, else of a streaming one."""
     beam_options = PipelineOptions(options.beam_args)
     beam_options.view_as(StandardOptions).streaming = not options.bounded
+    beam_options.view_as(SetupOptions).save_main_session = False
     return beam_options
 
 

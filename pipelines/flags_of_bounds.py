@@ -100,6 +100,7 @@ class BoundFlags:
         where=ONE_MACHINE,
         parse=values.whole_number,
         metavar="N",
+        template="NUMBER",
     )
     max_seconds: float | None = flag(
         None,
@@ -108,6 +109,7 @@ class BoundFlags:
         where=ONE_MACHINE,
         parse=values.number(),
         metavar="S",
+        template="NUMBER",
     )
     idle_seconds: float | None = flag(
         None,
@@ -117,6 +119,7 @@ class BoundFlags:
         where=ONE_MACHINE,
         parse=values.number(),
         metavar="S",
+        template="NUMBER",
     )
 
     # -- what is backfilled

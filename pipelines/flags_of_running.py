@@ -160,6 +160,7 @@ class RunningFlags:
         where=ONE_MACHINE,
         parse=values.number(),
         metavar="N",
+        template="NUMBER",
     )
     max_in_flight_bytes: int = flag(
         200_000_000,

@@ -30,6 +30,7 @@ _FORMS = {
     "HOST[:PORT]": r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?",
     "EMAIL[,EMAIL...]": rf"{_EMAIL}(?:,{_EMAIL})*",
     "G": _ANY,
+    "NAME": _ANY,
     "PARTITIONS:REPLICATION": r"[0-9]{1,6}:[0-9]{1,4}",
     "H": r"[0-9]{1,2}",
     "N": r"[0-9]{1,15}",

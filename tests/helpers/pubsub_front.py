@@ -23,6 +23,9 @@ from google.iam.v1 import iam_policy_pb2
 ACCOUNT = "bridge@test.iam.gserviceaccount.com"
 TARGET = "target@test.iam.gserviceaccount.com"
 
+NAMES = ("localhost", "pubsub.googleapis.com")
+"""What the front proves to be: the second for clients that come through a tunnel."""
+
 _CALL_S = 30.0
 _BIG = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
@@ -103,7 +106,7 @@ class Front(grpc.GenericRpcHandler):
 
 
 def _certificate() -> tuple[bytes, bytes]:
-    """A private key and a certificate for `localhost`, signed by itself; PEM."""
+    """A private key and a certificate for NAMES, signed by itself; PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(timezone.utc)
@@ -115,7 +118,7 @@ def _certificate() -> tuple[bytes, bytes]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, NAMES))), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

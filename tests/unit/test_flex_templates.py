@@ -189,6 +189,9 @@ GOOD = {
     "delivery_timeout_s": ["36000"],
     "revoke_timeout_s": ["10"],
     "metadata_interval_s": ["30"],
+    "max_lease_s": ["3600"],
+    "idle_seconds": ["10"],
+    "id_label": ["id"],
 }
 OF_FILES = {
     "start": ["offsets=gs://bucket/offsets.json"],
@@ -200,7 +203,7 @@ OF_FILES = {
 }
 """Whose parsers look for the files."""
 
-ANY_TEXT = {"group_id", "kafka_properties"}
+ANY_TEXT = {"group_id", "id_label", "kafka_properties"}
 CHOICES = {"ENUM", "BOOLEAN"}
 BY_NAME = {f.name: f for f in FLAGS}
 

@@ -41,11 +41,13 @@ faults: setup $(VENV)/.installed-dev ## kills, pauses and cuts off both ends, 20
 	@$(BIN)/python -m pytest tests/faults --faults=full $(PYTEST_ARGS)
 
 .PHONY: check
-check: $(VENV)/.installed-dev ## format, lint, types, and that the documentation is in step
+check: $(VENV)/.installed-dev ## format, lint, types, the image's files, and that the documentation is in step
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pipelines.docs --check
+	$(BIN)/hadolint templates/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 
 .PHONY: bench
 bench: setup ## what the mapping costs, in microseconds a message, and how fast an archive is written

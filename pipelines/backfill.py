@@ -56,7 +56,13 @@ def run(options: Options) -> int:
         _finish(options, facts)
 
     status = runtime.run(options, facts, finish)
-    if not finished and options.runner is not Runner.DATAFLOW:
+    if not finished and options.runner is Runner.DATAFLOW:
+        _log.info(
+            "backfill %s: when its job has ended, the same command with --runner=DirectRunner "
+            "moves what is left, and finishes it",
+            facts.name,
+        )
+    elif not finished:
         if options.route.source == "pubsub":
             backfill_state.save(options, facts, "paused")
         _log.warning("backfill %s is not finished: the same command goes on", facts.name)

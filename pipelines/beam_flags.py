@@ -7,6 +7,7 @@ the bridge does not use; ours are taken out before, so that it never sees it.
 from __future__ import annotations
 
 import difflib
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -38,8 +39,22 @@ def check(rest: Sequence[str], runner_name: str, ours: Sequence[str]) -> None:
     if unknown:
         known = [name for action in parser._actions for name in action.option_strings]
         _refuse(unknown, [f"--{name}" for name in ours] + known)
-    if runner_name == "DataflowRunner" and known_values.project is None:
+    if runner_name == "DataflowRunner":
+        _check_dataflow(known_values)
+
+
+def _check_dataflow(known: Namespace) -> None:
+    if known.project is None:
         raise UsageError("--project: missing; DataflowRunner needs to know where the job runs")
+    if known.save_main_session:
+        raise UsageError(
+            "--save_main_session: workers need nothing of the launcher's; leave it out"
+        )
+    if not (known.setup_file or known.extra_packages or known.sdk_container_image):
+        raise UsageError(
+            "--sdk_container_image: missing; workers need this package: give an image that has it "
+            "(templates/Dockerfile), or --setup_file=./setup.py in a checkout"
+        )
 
 
 def _refuse(unknown: Sequence[str], known: Sequence[str]) -> NoReturn:

@@ -298,12 +298,17 @@ def key_source(text: str) -> KeySource:
     kind, _, name = text.partition(":")
     if kind != "attribute" or not name:
         raise ValueError(f"{text!r} is not one of none, ordering_key, attribute:NAME")
-    if len(name.encode()) > limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES:
+    return KeySource("attribute", attribute_name(name))
+
+
+def attribute_name(text: str) -> str:
+    """The name of a Pub/Sub attribute."""
+    size = len(text_value(text).encode())
+    if size > limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES:
         raise ValueError(
-            f"the attribute's name is {len(name.encode())} bytes, "
-            f"limit {limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES}"
+            f"the attribute's name is {size} bytes, limit {limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES}"
         )
-    return KeySource("attribute", name)
+    return text
 
 
 def start_at(text: str) -> StartAt:

@@ -46,8 +46,11 @@ Where = Mapping[Pipeline, frozenset[Runner]]
 
 ANY_RUNNER = frozenset(Runner)
 ONE_MACHINE_RUNNERS = frozenset({Runner.IN_PROCESS, Runner.PRISM})
-OWN_PULL_RUNNERS = ANY_RUNNER - {Runner.DATAFLOW}
-"""Where Pub/Sub is read by the bridge itself; Dataflow reads it natively."""
+NATIVE_PULL_RUNNERS = frozenset({Runner.DATAFLOW})
+BACKFILL_RUNNERS = ONE_MACHINE_RUNNERS | NATIVE_PULL_RUNNERS
+"""Where a backfill from Pub/Sub runs."""
+OWN_PULL_RUNNERS = ANY_RUNNER - NATIVE_PULL_RUNNERS
+"""Where Pub/Sub is read by the bridge itself; Dataflow reads it natively, but for a backfill."""
 
 
 def where(*pipelines: Pipeline, runners: frozenset[Runner] = ANY_RUNNER) -> Where:
@@ -64,7 +67,8 @@ LIVE_PUBSUB = where(PS_TO_KAFKA, ARCHIVE)
 WRITES_KAFKA = where(PS_TO_KAFKA, BACKFILL)
 WRITES_PUBSUB = where(KAFKA_TO_PS, BACKFILL)
 MAPS = where(*BRIDGES, BACKFILL)
-OWN_PULL = where(*READS_PUBSUB, runners=OWN_PULL_RUNNERS)
+NATIVE_PULL = where(*LIVE_PUBSUB, runners=NATIVE_PULL_RUNNERS)
+OWN_PULL = {**where(*LIVE_PUBSUB, runners=OWN_PULL_RUNNERS), **where(BACKFILL)}
 OWN_SOURCE = {**EVERYWHERE, **where(PS_TO_KAFKA, runners=OWN_PULL_RUNNERS)}
 
 
@@ -132,6 +136,8 @@ class Flag:
         return {
             ANY_RUNNER: "",
             OWN_PULL_RUNNERS: "not on Dataflow",
+            NATIVE_PULL_RUNNERS: "only on Dataflow",
+            BACKFILL_RUNNERS: "only with DirectRunner, PrismRunner and DataflowRunner",
             ONE_MACHINE_RUNNERS: "only with DirectRunner and PrismRunner",
         }[self.where[pipeline]]
 

@@ -15,6 +15,7 @@ from pipelines import range_values as ranges
 from pipelines.flag_values import SeekTo, StartAt
 from pipelines.flags import (
     BACKFILL,
+    BACKFILL_RUNNERS,
     LIVE_KAFKA,
     LIVE_PUBSUB,
     ONE_MACHINE,
@@ -116,7 +117,7 @@ class BoundFlags:
         "Stop after so many seconds without a message; counted while partitions are assigned, and "
         "no topic of tonight is awaited. A backfill from Pub/Sub: 10.",
         group=END,
-        where=ONE_MACHINE,
+        where={**ONE_MACHINE, **where(BACKFILL, runners=BACKFILL_RUNNERS)},
         parse=values.number(),
         metavar="S",
         template="NUMBER",

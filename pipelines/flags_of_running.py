@@ -16,6 +16,7 @@ from pipelines import flag_values as values
 from pipelines.flags import (
     LIVE_KAFKA,
     MAPS,
+    NATIVE_PULL,
     ONE_MACHINE,
     ONE_MACHINE_RUNNERS,
     OWN_PULL,
@@ -63,6 +64,17 @@ class RunningFlags:
         where=OWN_SOURCE,
         parse=resource_names.pubsub_endpoint,
         metavar="HOST[:PORT]",
+    )
+    id_label: str = flag(
+        "",
+        "The attribute by which Dataflow knows a message that was published twice, of which it "
+        "hands on one; in its at-least-once mode it hands on both.",
+        default_text="Pub/Sub's own message id",
+        group=PUBSUB,
+        where=NATIVE_PULL,
+        side="reads pubsub",
+        parse=values.attribute_name,
+        metavar="NAME",
     )
     impersonate_service_account: str = flag(
         "",

@@ -127,15 +127,16 @@ def _from_pubsub(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
     )
     # Beam's own source on Dataflow is one for streams.
     native = options.runner is Runner.DATAFLOW and source.window is None
-    return "ReadFromPubSub" >> ReadFromPubSub(source, native)
+    return "ReadFromPubSub" >> ReadFromPubSub(source, native, options.id_label)
 
 
 def _window(options: Options, facts: Facts) -> Window | None:
     if options.pipeline != BACKFILL:
         return None
     idle_s = options.idle_seconds or _IDLE_S
-    if options.subscription or options.force or facts.status:
-        idle_s = max(idle_s, 1.5 * facts.ack_deadline_s)  # others may have held messages
+    if options.subscription or options.force or facts.status or options.runner is Runner.DATAFLOW:
+        # Others may have held messages, or a worker that was replaced.
+        idle_s = max(idle_s, 1.5 * facts.ack_deadline_s)
     if facts.status == "begun":
         idle_s = max(idle_s, PARK_S + _MARGIN_S)  # a run that was killed may have put some off
     to_ms = facts.now_ms if facts.wanted.to_ms is None else facts.wanted.to_ms

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines import resource_names
 from pipelines.command_line import Taken
-from pipelines.flags import BACKFILL, ONE_MACHINE_RUNNERS, Pipeline, Runner
+from pipelines.flags import BACKFILL, BACKFILL_RUNNERS, ONE_MACHINE_RUNNERS, Pipeline, Runner
 from pipelines.range_values import StopAt
 from pipelines.routes import Route
 from transforms.errors import UsageError
@@ -60,10 +60,10 @@ def _check_topics(flag: str, topics: tuple[str, ...], offsets: Collection[Partit
 def _check_backfill(runner: Runner, route: Route, value: Mapping[str, Any]) -> None:
     """What a backfill is about is said in one way."""
     begin, end = value["from_at"], value["to_at"]
-    if route.source == "pubsub" and runner not in ONE_MACHINE_RUNNERS:
+    if route.source == "pubsub" and runner not in BACKFILL_RUNNERS:
         raise UsageError(
-            "--runner: a backfill from Pub/Sub ends when the subscription is empty, which only one "
-            "process can tell; use DirectRunner"
+            "--runner: a backfill from Pub/Sub ends when the subscription is empty, which is not "
+            "told on this runner; use DirectRunner or DataflowRunner"
         )
     if value["pull"] == "streaming":
         raise UsageError(

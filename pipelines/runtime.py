@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import graph, output, preflight, rounds
+from pipelines import dataflow, graph, output, preflight, rounds
 from pipelines.commands import run_command
 from pipelines.options import Options, Pipeline, Runner, parse
 from pipelines.preflight import Facts
@@ -56,7 +56,9 @@ def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> 
         _log.info("%s carries Kafka's data: %s", options.client, options.client_reason)
     config = bridge_config(options)
     if options.runner is Runner.DATAFLOW:
-        return _submit(options, facts, config)
+        if dataflow.submit(_pipeline(options, facts, config), options.bounded):
+            finish()
+        return 0
     bridge = registry.get(config)
     with graceful_stop(bridge.control, "draining"), output.progress(bridge, options) as meter:
         try:
@@ -149,7 +151,8 @@ def pipeline_options(options: Options) -> PipelineOptions:
     """Beam's options: of a batch pipeline where the source is finite, else of a streaming one."""
     beam_options = PipelineOptions(options.beam_args)
     beam_options.view_as(StandardOptions).streaming = not options.bounded
-    beam_options.view_as(SetupOptions).save_main_session = False
+    if options.runner is Runner.DATAFLOW:
+        dataflow.leave_out_the_launcher(beam_options)
     return beam_options
 
 
@@ -165,14 +168,18 @@ def _transfer(options: Options, facts: Facts, bridge: Bridge) -> None:
     pipeline.run().wait_until_finish()
 
 
-def _submit(options: Options, facts: Facts, config: BridgeConfig) -> int:
-    """Hands a job to Dataflow and does not wait: a stream has no end to wait for."""
-    pipeline = beam.Pipeline(options=pipeline_options(options))
+def _pipeline(options: Options, facts: Facts, config: BridgeConfig) -> beam.Pipeline:
+    """A pipeline for Dataflow.
+
+    Raises:
+      PreflightError: Beam does not take the options; it asks the network about some.
+    """
+    try:
+        pipeline = beam.Pipeline(options=pipeline_options(options))
+    except Exception as error:
+        raise dataflow.refused(error) from error
     graph.build(pipeline, options, facts, config)
-    result = pipeline.run()
-    if getattr(result, "has_job", False):
-        _log.info("Dataflow job %s is running; stop it with drain, never cancel", result.job_id())
-    return 0
+    return pipeline
 
 
 def _fail(bridge: Bridge, error: Exception) -> None:

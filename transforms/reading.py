@@ -99,6 +99,15 @@ def read_bundle(
     bridge.counts.publish()
 
 
+def in_shards(what: str, count: int) -> str:
+    """The name of a step that reads in so many shards.
+
+    A runner that updates a job takes a step over by its name, with what it has in flight, which is
+    cut for that count: with another count it has to refuse.
+    """
+    return f"{what} in {count} shard{'s' if count > 1 else ''}"
+
+
 def each(records: Sequence[Any]) -> Sequence[Any]:
     """The records of one poll, to be handed on one by one.
 

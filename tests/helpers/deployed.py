@@ -67,6 +67,7 @@ def command_lines() -> dict[str, list[str]]:
         "--runner=DataflowRunner",
         "--project=my-project",
         "--region=us-central1",
+        f"--sdk_container_image={LAUNCH['launchParameter']['environment']['sdkContainerImage']}",
         f"--temp_location={LAUNCH['launchParameter']['environment']['tempLocation']}",
     ]
     return {

@@ -28,16 +28,6 @@ def test_a_checkpoint_decodes_to_the_frontier_that_was_encoded(frontier):
     assert FrontierCoder().decode(FrontierCoder().encode(frontier)) == frontier
 
 
-def test_a_checkpoint_of_another_version_is_refused():
-    with pytest.raises(ValueError, match="version 3"):
-        FrontierCoder().decode(b'{"v":3}')
-
-
-def test_a_checkpoint_of_the_version_before_ids_is_read():
-    encoded = b'{"v":1,"ended":false,"positions":[["t",0,5]]}'
-    assert FrontierCoder().decode(encoded) == Frontier({("t", 0): 5})
-
-
 def test_a_checkpoint_hands_the_rest_on_from_the_last_claim():
     tracker = FrontierTracker(Frontier({("t", 0): 5}))
     assert tracker.try_claim(Frontier({("t", 0): 7, ("t", 1): 1}, {"t": "id"}))

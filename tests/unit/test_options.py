@@ -34,7 +34,12 @@ ENDS: dict[Pipeline, list[str]] = {
         "--pubsub_topic=projects/my-project/topics/alerts",
     ],
 }
-DATAFLOW = ["--runner=DataflowRunner", "--region=us-central1", "--project=my-project"]
+DATAFLOW = [
+    "--runner=DataflowRunner",
+    "--region=us-central1",
+    "--sdk_container_image=an-image",
+    "--project=my-project",
+]
 
 
 def options(pipeline: Pipeline, *argv: str, **environ: str) -> Options:
@@ -359,6 +364,10 @@ def test_dataflow_takes_what_means_something_there() -> None:
 
 def test_what_dataflow_misses_is_said_before_anything_starts() -> None:
     assert error(KP, *DATAFLOW[:-1]).startswith("--project: missing")
+    said = error(KP, *(f for f in DATAFLOW if "image" not in f))
+    assert said.startswith("--sdk_container_image: missing")
+    assert "--setup_file=./setup.py" in said
+    assert error(KP, *DATAFLOW, "--save_main_session").startswith("--save_main_session: ")
     assert "PUBSUB_EMULATOR_HOST" in error(KP, *DATAFLOW, PUBSUB_EMULATOR_HOST="localhost:8085")
 
 

@@ -249,7 +249,12 @@ def test_the_destination_and_the_subscription_are_described(
 
 
 DEAD = "projects/p/topics/dead"
-DATAFLOW = ("--runner=DataflowRunner", "--project=p", f"--dead_letter=pubsub://{DEAD}")
+DATAFLOW = (
+    "--runner=DataflowRunner",
+    "--project=p",
+    "--sdk_container_image=i",
+    f"--dead_letter=pubsub://{DEAD}",
+)
 CONSUME, PUBLISH = ("pubsub.subscriptions.consume",), ("pubsub.topics.publish",)
 
 

@@ -83,6 +83,7 @@ class Fixture:
     def __init__(self, bounds=Bounds(), **config) -> None:  # noqa: B008
         self.subscriber = ScriptedSubscriber()
         self.clock = Clock()
+        self.taken = 0
         bridge_config = BridgeConfig("test", bounds)
         self.bridge = Bridge(bridge_config)
         self.session = PubsubSession(
@@ -100,7 +101,8 @@ class Fixture:
         return batch.records
 
     def read(self, messages):
-        bundle = self.session.begin()
+        bundle = self.session.begin(self.taken)
+        self.taken += len(messages)
         self.subscriber.waiting.put(messages)
         until(lambda: self.take(bundle), "the pull arrives", 5)
         return bundle
@@ -119,6 +121,18 @@ def fixture():
 
 def acks(messages):
     return [message.ack_id for message in messages]
+
+
+def test_a_bundle_that_is_repeated_gives_its_messages_back_and_never_acks_them(fixture):
+    first, failed = batch(2), batch(3)
+    confirmed_later = fixture.read(first)
+    repeated = fixture.read(failed)
+    fixture.session.begin(2)
+    assert fixture.subscriber.modified == [(0, tuple(acks(failed)))]
+    repeated.finalize()
+    confirmed_later.finalize()
+    assert fixture.subscriber.acked == acks(first)
+    assert fixture.counts["released"] == 3
 
 
 def test_messages_are_acked_when_their_bundle_is_confirmed_and_not_before(fixture):

@@ -73,7 +73,11 @@ class PubsubSourceConfig:
 
 
 class PubsubBundle(Bundle):
-    """What one bundle has taken."""
+    """What one bundle has taken.
+
+    Attributes:
+      begins_at: how many messages its shard had taken before.
+    """
 
     def __init__(
         self, confirm: Callable[[PubsubBundle], None], is_quiet: Callable[[], bool] = bool
@@ -81,6 +85,7 @@ class PubsubBundle(Bundle):
         super().__init__(confirm)
         self._is_quiet = is_quiet
         self.held: list[Held] = []
+        self.begins_at = 0
         self.ordered = False
 
     def is_full(self, limits: BridgeConfig) -> bool:
@@ -89,6 +94,10 @@ class PubsubBundle(Bundle):
         if self.held and self._is_quiet():
             return True
         return self.ordered or len(self.held) >= limits.bundle_messages or super().is_full(limits)
+
+
+def _has_messages(bundle: PubsubBundle) -> bool:
+    return bool(bundle.held)
 
 
 class PubsubBatch(NamedTuple):
@@ -102,9 +111,9 @@ class PubsubBatch(NamedTuple):
         return [received.record for received in self.received]
 
     @property
-    def positions(self) -> tuple[()]:
-        """A subscription has none; the tracker only says whether reading may go on."""
-        return ()
+    def positions(self) -> int:
+        """A subscription has none; the tracker counts, and says whether reading may go on."""
+        return len(self.held)
 
 
 class PubsubSession:
@@ -139,6 +148,7 @@ class PubsubSession:
         self._heard_at = self._came_at = clock()
         self._drain = Drain(config.window) if config.window is not None else None
         self._parked: list[str] = []
+        self._open: list[PubsubBundle] = []
         self._closed = False
         self._ended = threading.Event()
         self._puller = threading.Thread(target=self._pull_ahead, name="pull", daemon=True)
@@ -146,8 +156,23 @@ class PubsubSession:
 
     # Reading, called by the source's DoFn -----------------------------------------------------
 
-    def begin(self) -> PubsubBundle:
-        return PubsubBundle(self.confirm, self._is_quiet)
+    def begin(self, taken: int = 0) -> PubsubBundle:
+        """Begins a bundle; one that is repeated has its messages delivered again.
+
+        Args:
+          taken: how many messages the shard had taken before.
+        """
+        with self._changed:
+            repeated = [b for b in self._open if b.begins_at >= taken]
+            self._open = [b for b in self._open if b.begins_at < taken]
+            bundle = PubsubBundle(self.confirm, self._is_quiet)
+            bundle.begins_at = taken
+            self._open.append(bundle)
+        for failed in filter(_has_messages, repeated):
+            self._bridge.counts.add("released", len(failed.held))
+            self._leases.forget(failed.held)
+            self._leases.give_back(failed.held)
+        return bundle
 
     def _is_quiet(self) -> bool:
         """Whether a finite run has got nothing for as long as an empty subscription takes."""
@@ -228,6 +253,10 @@ class PubsubSession:
 
     def confirm(self, bundle: PubsubBundle) -> None:
         """Acknowledges a delivered bundle."""
+        with self._changed:
+            if bundle not in self._open:
+                return  # it was repeated, and its messages are given back
+            self._open.remove(bundle)
         self._leases.forget(bundle.held)
         try:
             self._subscriber.acknowledge([h.ack_id for h in bundle.held], REQUEST_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""`ReadFromPubSub`: an unbounded source of whole Pub/Sub messages."""
+"""`ReadFromPubSub`: a source of whole Pub/Sub messages, unbounded unless there is a window."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.io.gcp.pubsub import ReadFromPubSub as NativeReadFromPubSub
-from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
-from apache_beam.io.watermark_estimators import WalltimeWatermarkEstimator
 from apache_beam.transforms.core import RestrictionProvider
 
 from transforms import registry
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
-from transforms.reading import each, read_bundle
+from transforms.pubsub.taken import Taken, TakenCoder, TakenTracker
+from transforms.reading import each, in_shards, read_bundle
 from transforms.records import PubsubRecord
+from transforms.watermark import WallTime
 
 
 class ReadFromPubSub(beam.PTransform):
-    """Reads Pub/Sub messages of one subscription, attributes and ordering keys included.
+    """Reads Pub/Sub messages of one subscription, attributes and ordering keys included; finite
+    where the config has a window.
 
     Args:
       native: True takes Beam's own source, which Dataflow replaces by its service's; it acks when
         the runner has made the message durable. False pulls in this process.
+      id_label: natively, the attribute by which the runner knows a message; empty: its id.
 
     Parallelism: native: the runner's. Else `shards` readers; several processes share a
       subscription.
@@ -32,10 +34,13 @@ class ReadFromPubSub(beam.PTransform):
     On restart: the service delivers again what was not acked.
     """
 
-    def __init__(self, config: PubsubSourceConfig, native: bool = False) -> None:
+    def __init__(
+        self, config: PubsubSourceConfig, native: bool = False, id_label: str = ""
+    ) -> None:
         super().__init__()
         self._config = config
         self._native = native
+        self._id_label = id_label
 
     def expand(self, pbegin: Any) -> Any:
         if self._native:
@@ -43,15 +48,19 @@ class ReadFromPubSub(beam.PTransform):
                 pbegin
                 | "Read"
                 >> NativeReadFromPubSub(
-                    subscription=self._config.subscription, with_attributes=True
+                    subscription=self._config.subscription,
+                    id_label=self._id_label or None,
+                    with_attributes=True,
                 )
                 | "ToRecord" >> beam.Map(_from_native).with_output_types(PubsubRecord)
             )
+        count = self._config.shards
+        pull = _PullFn if self._config.window is None else _PullFiniteFn
         return (
             pbegin
             | "Impulse" >> beam.Impulse()
-            | "Shards" >> beam.FlatMap(_shards, self._config.shards)
-            | "Pull" >> beam.ParDo(_PullFn(self._config))
+            | "Shards" >> beam.FlatMap(_shards, count).with_output_types(int)
+            | in_shards("Pull", count) >> beam.ParDo(pull(self._config))
             | "Each" >> beam.FlatMap(each).with_output_types(PubsubRecord)
         )
 
@@ -74,55 +83,27 @@ def _from_native(message: PubsubMessage) -> PubsubRecord:
     )
 
 
-class _OpenTracker(RestrictionTracker):
-    """The restriction of a subscription: True while it is to be read, False afterwards."""
+class _TakenProvider(RestrictionProvider):
+    def __init__(self, finite: bool = False) -> None:
+        self._finite = finite
 
-    def __init__(self, is_open: bool) -> None:
-        self._open = is_open
+    def initial_restriction(self, element: int) -> Taken:
+        return Taken()
 
-    def current_restriction(self) -> bool:
-        return self._open
+    def create_tracker(self, restriction: Taken) -> TakenTracker:
+        return TakenTracker(restriction, self._finite)
 
-    def try_claim(self, position: object) -> bool:
-        """Asks whether reading may go on; None ends it."""
-        may_go_on = self._open
-        self._open = self._open and position is not None
-        return may_go_on
-
-    def try_split(self, fraction_of_remainder: float) -> tuple[bool, bool] | None:
-        """Only a checkpoint (fraction 0) is possible."""
-        if fraction_of_remainder != 0 or not self._open:
-            return None
-        self._open = False
-        return False, True
-
-    def check_done(self) -> bool:
-        if self._open:
-            raise ValueError("Pub/Sub source: returned while its subscription was open")
-        return True
-
-    def is_bounded(self) -> bool:
-        return False
-
-    def current_progress(self) -> RestrictionProgress:
-        return RestrictionProgress(completed=1.0, remaining=1.0 if self._open else 0.0)
-
-
-class _OpenProvider(RestrictionProvider):
-    def initial_restriction(self, element: int) -> bool:
-        return True
-
-    def create_tracker(self, restriction: bool) -> _OpenTracker:
-        return _OpenTracker(restriction)
-
-    def restriction_size(self, element: int, restriction: bool) -> float:
+    def restriction_size(self, element: int, restriction: Taken) -> float:
         return 1.0
 
-    def truncate(self, element: int, restriction: bool) -> None:
+    def restriction_coder(self) -> TakenCoder:
+        return TakenCoder()
+
+    def truncate(self, element: int, restriction: Taken) -> None:
         """A draining runner pulls nothing more."""
 
 
-_WALL_TIME = WalltimeWatermarkEstimator.default_provider()
+_WALL_TIME = WallTime()
 
 
 class _PullFn(beam.DoFn):
@@ -134,15 +115,31 @@ class _PullFn(beam.DoFn):
         self,
         shard: int,
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
-        tracker: Any = beam.DoFn.RestrictionParam(_OpenProvider()),  # noqa: B008
+        tracker: Any = beam.DoFn.RestrictionParam(_TakenProvider()),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
     ) -> Iterator[Sequence[PubsubRecord]]:
+        return self._read(shard, finalizer, tracker)
+
+    def _read(self, shard: int, finalizer: Any, tracker: Any) -> Iterator[Sequence[PubsubRecord]]:
         bridge = registry.get(self._config.bridge)
         with bridge.failing():
             session = bridge.session(
                 ("pubsub", self._config.subscription, shard),
                 lambda: PubsubSession(self._config, bridge),
             )
-        bundle = session.begin()
+        bundle = session.begin(tracker.current_restriction().messages)
         finalizer.register(bundle.finalize)
         return read_bundle(bridge, session, bundle, tracker)
+
+
+class _PullFiniteFn(_PullFn):
+    """Beam takes a source for finite unless it is declared otherwise."""
+
+    def process(
+        self,
+        shard: int,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = beam.DoFn.RestrictionParam(_TakenProvider(finite=True)),  # noqa: B008
+        _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
+    ) -> Iterator[Sequence[PubsubRecord]]:
+        return self._read(shard, finalizer, tracker)

@@ -46,6 +46,8 @@ def check(rest: Sequence[str], runner_name: str, ours: Sequence[str]) -> None:
 def _check_dataflow(known: Namespace) -> None:
     if known.project is None:
         raise UsageError("--project: missing; DataflowRunner needs to know where the job runs")
+    if known.update and not (known.job_name and known.region):
+        raise UsageError("--update: needs --job_name and --region of the job that is replaced")
     if known.save_main_session:
         raise UsageError(
             "--save_main_session: workers need nothing of the launcher's; leave it out"

@@ -99,6 +99,10 @@ def read_bundle(
     bridge.counts.publish()
 
 
+SHARDS_IN_NAME = r"\bin (\d+) shards?\b"
+"""Finds the count in the name of such a step, or of a part of it."""
+
+
 def in_shards(what: str, count: int) -> str:
     """The name of a step that reads in so many shards.
 

@@ -23,6 +23,7 @@ from pipelines.preflight import (
     dead_letters,
     kafka_source,
     pubsub_source,
+    running_job,
     sinks,
     templates,
 )
@@ -69,6 +70,7 @@ def look(options: Options, say: Say = _say, clock: Callable[[], float] = time.ti
         source.name(options): partial(source.look, options, known)
     }
     checks |= sinks.checks(options)
+    checks |= running_job.checks(options)
     checks["dead letters"] = partial(retried, partial(dead_letters.look, options))
     found = run_all(checks, _LISTING_S if options.route.source == "archive" else CHECKS_S)
     letters_bytes = found.pop("dead letters")

@@ -367,6 +367,7 @@ def test_what_dataflow_misses_is_said_before_anything_starts() -> None:
     said = error(KP, *(f for f in DATAFLOW if "image" not in f))
     assert said.startswith("--sdk_container_image: missing")
     assert "--setup_file=./setup.py" in said
+    assert error(KP, *DATAFLOW, "--update").startswith("--update: needs --job_name")
     assert error(KP, *DATAFLOW, "--save_main_session").startswith("--save_main_session: ")
     assert "PUBSUB_EMULATOR_HOST" in error(KP, *DATAFLOW, PUBSUB_EMULATOR_HOST="localhost:8085")
 

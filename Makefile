@@ -36,6 +36,17 @@ kerberos: $(BIN)/pip ## system packages and gssapi for the Kerberos tests
 systemd: ## systemd-analyze for the tests of deploy/
 	@command -v systemd-analyze >/dev/null || sh tests/apt_install.sh systemd systemd
 
+GO := $(or $(shell command -v go),$(wildcard /usr/local/go/bin/go))
+
+.PHONY: prism
+prism: $(VENV)/.installed ## Beam's runner for one machine, in build/bin; needs Go
+	@test -n "$(GO)" || { echo "prism: no go on the PATH or in /usr/local/go/bin; install Go" \
+		"(https://go.dev/dl), or give --prism_location=FILE" >&2; exit 2; }
+	@version=$$($(BIN)/python -c 'from importlib.metadata import version as v; print(v("apache-beam"))') \
+		&& echo "prism: building v$$version into build/bin, a minute the first time" \
+		&& GOBIN="$(CURDIR)/build/bin" "$(GO)" install \
+			"github.com/apache/beam/sdks/v2/go/cmd/prism@v$$version"
+
 .PHONY: faults
 faults: setup $(VENV)/.installed-dev ## kills, pauses and cuts off both ends, 20 rounds each way: a table
 	@$(BIN)/python -m pytest tests/faults --faults=full $(PYTEST_ARGS)

@@ -215,6 +215,12 @@ def file_url(text: str) -> str:
     return folder(text)
 
 
+def shared_file(text: str) -> str:
+    """A file that other processes find by the same name: a URL, or an absolute path."""
+    text = file_url(text)
+    return text if "://" in text else os.path.abspath(text)
+
+
 def secret_reference(text: str) -> str:
     """A secret by reference, see `transforms.secrets`."""
     secrets.check(text)

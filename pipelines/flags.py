@@ -46,6 +46,7 @@ Where = Mapping[Pipeline, frozenset[Runner]]
 
 ANY_RUNNER = frozenset(Runner)
 ONE_MACHINE_RUNNERS = frozenset({Runner.IN_PROCESS, Runner.PRISM})
+PORTABLE_RUNNERS = frozenset({Runner.PORTABLE})
 NATIVE_PULL_RUNNERS = frozenset({Runner.DATAFLOW})
 BACKFILL_RUNNERS = ONE_MACHINE_RUNNERS | NATIVE_PULL_RUNNERS
 """Where a backfill from Pub/Sub runs."""
@@ -139,6 +140,7 @@ class Flag:
             NATIVE_PULL_RUNNERS: "only on Dataflow",
             BACKFILL_RUNNERS: "only with DirectRunner, PrismRunner and DataflowRunner",
             ONE_MACHINE_RUNNERS: "only with DirectRunner and PrismRunner",
+            PORTABLE_RUNNERS: "only with PortableRunner, FlinkRunner and SparkRunner",
         }[self.where[pipeline]]
 
 

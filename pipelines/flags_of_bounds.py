@@ -19,6 +19,8 @@ from pipelines.flags import (
     LIVE_KAFKA,
     LIVE_PUBSUB,
     ONE_MACHINE,
+    PIPELINES,
+    PORTABLE_RUNNERS,
     READS_KAFKA,
     choice,
     flag,
@@ -121,6 +123,15 @@ class BoundFlags:
         parse=values.number(),
         metavar="S",
         template="NUMBER",
+    )
+    stop_file: str = flag(
+        "",
+        "Stop when there is this file, which this command makes when it is told to stop, and "
+        "removes at its start: the workers see it, where no signal reaches them. One a bridge.",
+        group=END,
+        where=where(*PIPELINES, runners=PORTABLE_RUNNERS),
+        parse=values.shared_file,
+        metavar="FILE|gs://...|s3://...",
     )
 
     # -- what is backfilled

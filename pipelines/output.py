@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines import report
-from pipelines.options import Options
+from pipelines.options import Options, Runner
 from pipelines.printable import one_line, printable
 from pipelines.progress import Meter
 from transforms.errors import TransferError
@@ -136,7 +136,9 @@ def progress(bridge: Bridge, options: Options) -> Iterator[Meter]:
     meter = Meter(bridge, options.pipeline, route.source, options.bounded, files_only)
     live = on_terminal() if options.progress is None else options.progress
     with contextlib.ExitStack() as stack:
-        if live:
+        if options.runner is Runner.PORTABLE:
+            pass  # it is other processes that count
+        elif live:
             stack.enter_context(_live_line(meter))
         elif options.progress is None:
             stack.enter_context(_log_lines(meter))
@@ -156,7 +158,14 @@ def summary(bridge: Bridge, options: Options, seconds: float) -> None:
             _log.error("write --report %s: %s", options.report, error.strerror)
             bridge.fail(TransferError(f"write --report {options.report}: {error.strerror}"))
     level = logging.INFO if bridge.failure is None else logging.ERROR
-    _log.log(level, "%s", report.last_line(bridge, options.pipeline, options.route.source, seconds))
+    line = report.last_line(
+        bridge,
+        options.pipeline,
+        options.route.source,
+        seconds,
+        elsewhere=options.runner is Runner.PORTABLE,
+    )
+    _log.log(level, "%s", line)
 
 
 @contextlib.contextmanager

@@ -71,8 +71,14 @@ def write(path: Path, report: dict[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def last_line(bridge: Bridge, pipeline: Pipeline, source: End, seconds: float) -> str:
-    """Why the run stopped, what became of what it had read, and how fast it was."""
+def last_line(
+    bridge: Bridge, pipeline: Pipeline, source: End, seconds: float, elsewhere: bool = False
+) -> str:
+    """Why the run stopped, what became of what it had read, and how fast it was.
+
+    Args:
+      elsewhere: the counts are what a job server was told by the workers until their last bundles.
+    """
     totals = bridge.counts.totals()
     delivered = totals["delivered"]
     figures = [
@@ -88,8 +94,9 @@ def last_line(bridge: Bridge, pipeline: Pipeline, source: End, seconds: float) -
     ):
         if totals[name]:
             figures.append(f"{name.replace('_', ' ')} {totals[name]:,}")
+    outcome = "its workers counted" if elsewhere else _outcome(bridge, source)
     return (
-        f"{pipeline} {_why(bridge)}; {_outcome(bridge, source)}: {', '.join(figures)} "
+        f"{pipeline} {_why(bridge)}; {outcome}: {', '.join(figures)} "
         f"in {seconds:,.1f} s, {delivered / max(seconds, 0.001):,.0f} msg/s"
     )
 

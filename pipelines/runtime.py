@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import uuid
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import dataflow, graph, output, preflight, rounds
+from pipelines import dataflow, graph, output, portable, preflight, prism, rounds
 from pipelines.commands import run_command
 from pipelines.options import Options, Pipeline, Runner, parse
 from pipelines.preflight import Facts
@@ -60,7 +61,9 @@ def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> 
             finish()
         return 0
     bridge = registry.get(config)
-    with graceful_stop(bridge.control, "draining"), output.progress(bridge, options) as meter:
+    cancels = options.runner is Runner.PORTABLE and not options.stop_file
+    what = "cancelling the job" if cancels else "draining"
+    with graceful_stop(bridge.control, what), output.progress(bridge, options) as meter:
         try:
             _transfer(options, facts, bridge)
         except Exception as error:
@@ -75,7 +78,7 @@ def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> 
     reason = bridge.control.stop_reason
     if not reason:
         finish()
-    cut_short = options.bounded and reason in signal.Signals.__members__
+    cut_short = (options.bounded or cancels) and reason in signal.Signals.__members__
     return 128 + signal.Signals[reason] if cut_short else 0
 
 
@@ -137,6 +140,7 @@ def bridge_config(options: Options) -> BridgeConfig:
         **_bundles(options),
         direction="ps_to_kafka" if "kafka" in options.route.sinks else "kafka_to_ps",
         open_dead_letters=open_dead_letters,
+        stop_file=options.stop_file,
     )
 
 
@@ -149,7 +153,10 @@ def _bundles(options: Options) -> dict[str, int]:
 
 def pipeline_options(options: Options) -> PipelineOptions:
     """Beam's options: of a batch pipeline where the source is finite, else of a streaming one."""
-    beam_options = PipelineOptions(options.beam_args)
+    beam_args = options.beam_args
+    if options.runner is Runner.PRISM:
+        beam_args = prism.located(beam_args, os.environ)
+    beam_options = PipelineOptions(beam_args)
     beam_options.view_as(StandardOptions).streaming = not options.bounded
     if options.runner is Runner.DATAFLOW:
         dataflow.leave_out_the_launcher(beam_options)
@@ -165,7 +172,10 @@ def _transfer(options: Options, facts: Facts, bridge: Bridge) -> None:
         return
     pipeline = beam.Pipeline(options=pipeline_options(options))
     attach(pipeline)
-    pipeline.run().wait_until_finish()
+    if options.runner is Runner.PORTABLE:
+        portable.run(pipeline, bridge)
+    else:
+        pipeline.run().wait_until_finish()
 
 
 def _pipeline(options: Options, facts: Facts, config: BridgeConfig) -> beam.Pipeline:

@@ -25,6 +25,7 @@ from transforms.errors import BridgeError, DeliveryError, PoisonError, TransferE
 from transforms.health import DESTINATION, Health, StallWatch
 from transforms.metrics import Counts
 from transforms.records import KafkaRecord, PubsubRecord
+from transforms.stop_file import StopFile
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class BridgeConfig:
       direction: the pipeline, as dead letters name it.
       open_dead_letters: opens the place for messages that can never be delivered; without one they
         are errors that end the run.
+      stop_file: a file that stops the bridge when it is there, see `transforms.stop_file`.
     """
 
     bridge_id: str
@@ -60,6 +62,7 @@ class BridgeConfig:
     bundle_messages: int = 5_000
     direction: Direction = "kafka_to_ps"
     open_dead_letters: OpenSink | None = None
+    stop_file: str = ""
 
 
 class Session(Protocol):
@@ -134,6 +137,7 @@ class Bridge:
         self._busy_writers: dict[int, tuple[Hashable, Any]] = {}
         self._stall_watch = StallWatch(self.health, DESTINATION, self._confirmed, self._stalled)
         self._stall_watch.start()
+        self._stop_file = StopFile(config.stop_file, self.control) if config.stop_file else None
 
     def session(self, key: Hashable, opener: Callable[[], SessionT]) -> SessionT:
         """The session of a source's shard, opened at its first use."""
@@ -253,6 +257,8 @@ class Bridge:
         for writer in writers:
             writer.close()
         self._stall_watch.stop()
+        if self._stop_file is not None:
+            self._stop_file.close()
         if self._dead_letters is not None:
             self._dead_letters.close()
 

@@ -9,15 +9,16 @@ passed.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pipelines import wanted
+from pipelines import prism, wanted
 from pipelines.checks import quiet_clients, retried, run_all
 from pipelines.flags import End
-from pipelines.options import BACKFILL, Options
+from pipelines.options import BACKFILL, Options, Runner
 from pipelines.preflight import (
     archive_source,
     dead_letters,
@@ -28,6 +29,7 @@ from pipelines.preflight import (
     templates,
 )
 from pipelines.preflight.common import CHECKS_S, Facts, Look, Say
+from transforms import stop_file
 
 __all__ = ["Facts", "check", "look"]
 
@@ -51,7 +53,7 @@ def check(options: Options, say: Say = _say, clock: Callable[[], float] = time.t
       clock: seconds since the epoch.
     Raises:
       PreflightError: one line for each thing that is not as needed.
-      UsageError: the night of a backfill lies ahead.
+      UsageError: the night of a backfill lies ahead, or the runner is not there.
     """
     with quiet_clients(options.debug):
         facts = look(options, say, clock)
@@ -60,6 +62,8 @@ def check(options: Options, say: Say = _say, clock: Callable[[], float] = time.t
 
 def look(options: Options, say: Say = _say, clock: Callable[[], float] = time.time) -> Facts:
     """Checks both sides; changes nothing. Arguments and errors are those of `check`."""
+    if options.runner is Runner.PRISM:
+        prism.located(options.beam_args, os.environ)
     known = Look(int(clock() * 1000))
     ends_s = time.monotonic() + CHECKS_S
     if options.pipeline == BACKFILL:
@@ -87,6 +91,8 @@ def act(
     options: Options, facts: Facts, say: Say = _say, clock: Callable[[], float] = time.time
 ) -> Facts:
     """Does what is done once, first; arguments and errors are those of `check`."""
+    if options.stop_file:
+        stop_file.clear(options.stop_file)
     facts = sinks.act(options, facts, say)
     done: Facts = _SOURCES[options.route.source].act(options, facts, say, int(clock() * 1000))
     return done

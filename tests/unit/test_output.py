@@ -14,7 +14,7 @@ import warnings
 import pytest
 
 from pipelines import output, progress, report
-from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA
+from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA, Runner
 from pipelines.progress import Meter, Part, fit
 from pipelines.routes import Route
 from transforms.errors import DeliveryError
@@ -46,6 +46,7 @@ SOURCES = {PS_TO_KAFKA: "pubsub", KAFKA_TO_PS: "kafka"}
 def options(pipeline=PS_TO_KAFKA, **others):
     values = {"pipeline": pipeline, "progress": None, "report": None, "demo": False}
     values |= {"route": Route(SOURCES[pipeline], ()), "bounded": False}
+    values |= {"runner": Runner.IN_PROCESS}
     return types.SimpleNamespace(**(values | others))
 
 

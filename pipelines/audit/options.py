@@ -98,7 +98,7 @@ class Options:
         '{"alerts": {"0": "100-199,250"}}, which --missing writes.',
         group=RANGE,
         parse=range_values.offset_ranges,
-        metavar="FILE",
+        metavar="FILE|gs://...|s3://...",
     )
     group_id: str = shared(
         "group_id",

@@ -19,7 +19,8 @@ from pipelines import graph
 from transforms.errors import UsageError
 
 NATIVE_READ = "beam:transform:pubsub_read:v1"
-RUNNERS = [jobs.DATAFLOW, ("--runner=PrismRunner",), ()]
+PRISM = ("--runner=PrismRunner", f"--prism_location={sys.executable}")
+RUNNERS = [jobs.DATAFLOW, PRISM, ()]
 LIVE = [route for route in jobs.FLAGS if not route.startswith("backfill")]
 SHUFFLES = {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"}
 
@@ -160,9 +161,7 @@ def test_no_local_path_stands_in_a_job_nor_in_what_is_pickled_in_it(route, tmp_p
     assert any(b"from-a-file" in text for text in sent.texts()) is uses_kafka, "contents travel"
 
 
-@pytest.mark.parametrize(
-    ("runner", "acts"), [(jobs.DATAFLOW, False), (("--runner=PrismRunner",), True)]
-)
+@pytest.mark.parametrize(("runner", "acts"), [(jobs.DATAFLOW, False), (PRISM, True)])
 def test_workers_act_as_the_account_of_the_flag_but_on_dataflow_as_themselves(
     runner, acts, monkeypatch
 ):

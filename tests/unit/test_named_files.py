@@ -19,7 +19,12 @@ ENDS = [
     "--group_id=bridge",
     "--pubsub_topic=projects/my-project/topics/alerts",
 ]
-DATAFLOW = ["--runner=DataflowRunner", "--region=us-central1", "--project=my-project"]
+DATAFLOW = [
+    "--runner=DataflowRunner",
+    "--region=us-central1",
+    "--project=my-project",
+    "--sdk_container_image=an-image",
+]
 
 
 @pytest.fixture(scope="module")

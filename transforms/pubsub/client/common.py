@@ -9,17 +9,15 @@ from typing import Any
 import google.api_core.exceptions as api
 import google.auth.exceptions
 import grpc
-from google.api_core import client_logging
 
 from transforms.errors import PreflightError
 from transforms.pubsub.client import access
 from transforms.pubsub.client.credentials import NO_TOKEN, Tokens, one_line, why
 from transforms.pubsub.service import Service
 
-# The first Google client made cuts the logger `google` off from all handlers, once: its warnings,
-# of failing credentials for one, would go nowhere.
-client_logging.initialize_logging()
-logging.getLogger("google").propagate = True
+# The first Google client and the first token cut the logger `google` off from all handlers, unless
+# it has a level: its warnings, of failing credentials for one, would go nowhere.
+logging.getLogger("google").setLevel(logging.WARNING)
 
 _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),

@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.installed ## virtual environment, pinned requirements, embedded Kafka and emulator
@@ -76,6 +76,32 @@ docs: $(VENV)/.installed ## writes the flag tables of README.md and docs/, and t
 .PHONY: graphs
 graphs: $(VENV)/.installed-dev ## writes the jobs' graphs that tests compare with, tests/data/graphs/
 	@PYTHONPATH=. $(BIN)/python tests/helpers/dataflow_jobs.py
+
+TEMPLATES := ps_to_kafka kafka_to_ps archive backfill
+DOCKER ?= docker
+GCLOUD ?= gcloud
+
+.PHONY: template
+template: template-arguments $(VENV)/.installed ## the images of the flex templates, pushed; and staged: IMAGE=... BUCKET=...
+	@mkdir -p build/templates
+	@set -e; for name in $(TEMPLATES); do \
+		$(DOCKER) build --platform linux/amd64 --target $$name --tag $(IMAGE)-$$name --file templates/Dockerfile .; \
+		$(DOCKER) push $(IMAGE)-$$name; \
+		$(BIN)/python -m pipelines.flex_templates spec $$name --image=$(IMAGE)-$$name \
+			> build/templates/$$name.json; \
+		$(GCLOUD) storage cp build/templates/$$name.json gs://$(BUCKET)/templates/$$name.json; \
+	done
+
+.PHONY: template-arguments
+template-arguments:
+	@test -n "$(IMAGE)" && test -n "$(BUCKET)" || { echo "template: IMAGE or BUCKET: missing; for" \
+		"example IMAGE=us-central1-docker.pkg.dev/my-project/bridge/bridge BUCKET=my-bucket" >&2; exit 2; }
+
+.PHONY: launch-example
+launch-example: $(VENV)/.installed ## how one is launched: TEMPLATE, PROJECT, REGION, BUCKET, IMAGE, PARAMETERS='NAME=VALUE ...'
+	@$(BIN)/python -m pipelines.flex_templates launch $(or $(TEMPLATE),ps_to_kafka) $(PARAMETERS) \
+		$(if $(PROJECT),--project=$(PROJECT)) $(if $(REGION),--region=$(REGION)) \
+		$(if $(BUCKET),--bucket=$(BUCKET)) $(if $(IMAGE),--image=$(IMAGE)-$(or $(TEMPLATE),ps_to_kafka))
 
 .PHONY: format
 format: $(VENV)/.installed-dev ## formats the code, and repairs what the linter can

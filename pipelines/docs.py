@@ -1,5 +1,5 @@
 """Writes what is made from the flags: their tables in README.md and docs/, the metadata of the flex
-templates; `--check` fails on drift."""
+templates, the body of a launch; `--check` fails on drift."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines import options
 from pipelines.audit import options as audit_options
 from pipelines.console import options as console_options
 from pipelines.flags import ARCHIVE, BACKFILL, BRIDGES, PIPELINES, Flag, Pipeline
-from pipelines.flex_templates import metadata
+from pipelines.flex_templates import launch, metadata
 from pipelines.redrive import options as redrive_options
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +27,9 @@ PAGES: dict[Path, tuple[Sequence[Flag], Sequence[Pipeline]]] = {
 
 TEMPLATES = {_ROOT / "templates" / f"{pipeline}.json": pipeline for pipeline in PIPELINES}
 """The files of metadata."""
+
+LAUNCH = _ROOT / "deploy" / "scheduler" / "backfill.json"
+"""The body with which a schedule launches one of them: the example of it."""
 
 BEGIN = "<!-- flags:begin -->"
 END = "<!-- flags:end -->"
@@ -94,6 +97,11 @@ def replaced(page: str, text: str, tables: str) -> str:
     return f"{before}{BEGIN}\n{tables}{END}{after}"
 
 
+def _launch_of_the_schedule() -> str:
+    place = launch.example_place(BACKFILL)
+    return launch.text(launch.body(launch.example(BACKFILL, place, {})))
+
+
 def made() -> Iterator[tuple[Path, str, str]]:
     """Each file, what stands in it, and what should."""
     for path, (flags, pipelines) in PAGES.items():
@@ -102,6 +110,7 @@ def made() -> Iterator[tuple[Path, str, str]]:
     for path, pipeline in TEMPLATES.items():
         old = path.read_text(encoding="utf-8") if path.exists() else ""
         yield path, old, metadata.text(pipeline)
+    yield LAUNCH, LAUNCH.read_text(encoding="utf-8"), _launch_of_the_schedule()
 
 
 def main(argv: list[str]) -> int:

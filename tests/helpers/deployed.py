@@ -69,6 +69,7 @@ def command_lines() -> dict[str, list[str]]:
         "--region=us-central1",
         f"--sdk_container_image={LAUNCH['launchParameter']['environment']['sdkContainerImage']}",
         f"--temp_location={LAUNCH['launchParameter']['environment']['tempLocation']}",
+        f"--sdk_container_image={LAUNCH['launchParameter']['environment']['sdkContainerImage']}",
     ]
     return {
         name: [word.replace("/etc/bridge", str(DEPLOY)) for word in words]

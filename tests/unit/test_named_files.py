@@ -23,7 +23,7 @@ DATAFLOW = [
     "--runner=DataflowRunner",
     "--region=us-central1",
     "--project=my-project",
-    "--sdk_container_image=an-image",
+    "--sdk_container_image=registry.example.org/bridge",
 ]
 
 

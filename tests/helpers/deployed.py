@@ -67,7 +67,6 @@ def command_lines() -> dict[str, list[str]]:
         "--runner=DataflowRunner",
         "--project=my-project",
         "--region=us-central1",
-        f"--sdk_container_image={LAUNCH['launchParameter']['environment']['sdkContainerImage']}",
         f"--temp_location={LAUNCH['launchParameter']['environment']['tempLocation']}",
         f"--sdk_container_image={LAUNCH['launchParameter']['environment']['sdkContainerImage']}",
     ]

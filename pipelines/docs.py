@@ -115,6 +115,9 @@ def made() -> Iterator[tuple[Path, str, str]]:
 
 def main(argv: list[str]) -> int:
     """Writes the files, or with `--check` only says whether they are in step."""
+    if not all(path.exists() for path in PAGES):
+        print(f"docs: {_ROOT} has no pages; run this in a checkout", file=sys.stderr)
+        return 2
     status = 0
     for path, old, new in made():
         if new == old:

@@ -25,3 +25,9 @@ def test_only_what_is_between_the_markers_is_replaced() -> None:
 def test_missing_markers_are_an_error() -> None:
     with pytest.raises(ValueError, match="are missing"):
         docs.replaced("page", "no markers", "")
+
+
+def test_away_from_a_checkout_it_says_so(monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.setattr(docs, "PAGES", {tmp_path / "README.md": ((), ())})
+    assert docs.main([]) == 2
+    assert "run this in a checkout" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import dockerfile
@@ -31,6 +32,12 @@ for package in sys.argv[1:]:
     for found in pkgutil.walk_packages(module.__path__, f"{package}."):
         if not found.name.endswith("__main__"):
             print(importlib.import_module(found.name).__file__)
+"""
+
+STAGE = """
+import sys
+from apache_beam.runners.portability.stager import Stager
+print(Stager._build_setup_package(*sys.argv[1:]))
 """
 
 pytestmark = pytest.mark.timeout(10 * MINUTE_S)
@@ -128,19 +135,34 @@ def test_the_steps_of_the_image_install_bridge_and_worker_without_java(image) ->
     )
 
 
+def shipped(names: Iterable[str]) -> set[str]:
+    """Without what describes the distribution, and what Python makes of modules."""
+    described = f"pubsub_kafka_bridge-{VERSION}.dist-info/"
+    return {n for n in names if not n.startswith(described) and not n.endswith((".pyc", "/"))}
+
+
+def files(folder: Path, *under: str) -> Iterator[str]:
+    for name in under:
+        for path in (folder / name).rglob("*"):
+            if path.is_file():
+                yield path.relative_to(folder).as_posix()
+
+
 def test_the_wheel_is_the_two_packages_and_all_of_their_files(wheel) -> None:
     assert wheel.name == f"pubsub_kafka_bridge-{VERSION}-py3-none-any.whl"
-    names = {
-        name
-        for name in zipfile.ZipFile(wheel).namelist()
-        if not name.startswith(f"pubsub_kafka_bridge-{VERSION}.dist-info/")
-    }
-    assert names == {
-        path.relative_to(ROOT).as_posix()
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
-    }
+    assert shipped(zipfile.ZipFile(wheel).namelist()) == shipped(files(ROOT, *PACKAGES))
+
+
+def test_what_setup_file_stages_a_worker_can_install(image, tmp_path) -> None:
+    """As Beam's stager packs it and its boot installs it: with what is there, and no network."""
+    source = image.root / "source"
+    packed = image.run("python", "-c", STAGE, source / "setup.py", tmp_path).split()[-1]
+    worker = tmp_path / "worker"
+    image.run(
+        *("pip", "install", "--no-index", "--no-deps", "--no-build-isolation"),
+        *("--target", worker, packed),
+    )
+    assert shipped(files(worker, ".")) == shipped(files(ROOT, *PACKAGES))
 
 
 def test_every_module_of_the_wheel_is_imported_away_from_the_checkout(installed) -> None:

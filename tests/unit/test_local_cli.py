@@ -70,5 +70,32 @@ def test_docker_compose_runs_the_same_broker_on_loopback_only():
         k: v for k, v in theirs.items() if k not in of_their_network
     }
     assert services["kafka"]["image"] == f"apache/kafka:{jars.KAFKA_VERSION}"
-    ports = [port for service in services.values() for port in service["ports"]]
+    ports = [port for service in services.values() for port in service.get("ports", ())]
     assert ports == ["127.0.0.1:9092:9092", "127.0.0.1:8085:8085"]
+
+
+def test_docker_compose_reaches_the_servers_from_the_host_and_from_the_bridges():
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    kafka = services["kafka"]["environment"]
+    advertised = kafka["KAFKA_ADVERTISED_LISTENERS"].split(",")
+    assert advertised == ["PLAINTEXT://127.0.0.1:9092", "INSIDE://kafka:19092"]
+    listeners = kafka["KAFKA_LISTENERS"].split(",")
+    assert listeners[:2] == ["PLAINTEXT://:9092", "INSIDE://:19092"]
+    for bridge in ("ps-to-kafka", "kafka-to-ps", "setup"):
+        assert services[bridge]["environment"] == {
+            "KAFKA_BOOTSTRAP_SERVERS": "kafka:19092",
+            "PUBSUB_EMULATOR_HOST": "pubsub:8085",
+        }
+
+
+def test_docker_compose_starts_bridges_only_if_asked_and_when_all_is_ready():
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    always = {name for name, service in services.items() if "profiles" not in service}
+    assert always == {"kafka", "pubsub"}
+    for bridge in ("ps-to-kafka", "kafka-to-ps"):
+        assert services[bridge]["restart"] == "unless-stopped"
+        assert {name: c["condition"] for name, c in services[bridge]["depends_on"].items()} == {
+            "kafka": "service_healthy",
+            "pubsub": "service_healthy",
+            "setup": "service_completed_successfully",
+        }

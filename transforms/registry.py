@@ -147,6 +147,11 @@ class Bridge:
             found: SessionT = self._sessions[key]
             return found
 
+    def opened(self, key: Hashable) -> Any:
+        """The session of a source's shard; None if it is not open here."""
+        with self._lock:
+            return self._sessions.get(key)
+
     def lag(self) -> int | None:
         """The sum over all sessions; None while unknown."""
         with self._lock:

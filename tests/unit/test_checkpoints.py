@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import apache_beam as beam
 import dataflow_jobs as jobs
 import pytest
@@ -13,12 +16,18 @@ from pipelines.options import parse
 from pipelines.preflight import Facts
 from pipelines.runtime import bridge_config
 from transforms import registry
+from transforms.kafka.client import ConsumerConfig, KafkaConfig
 from transforms.kafka.frontier import Frontier, FrontierCoder
-from transforms.kafka.selection import Shard
-from transforms.kafka.source import ShardCoder
+from transforms.kafka.selection import KafkaSourceConfig, Shard
+from transforms.kafka.source import ShardCoder, _PollFn
 from transforms.pubsub.taken import Taken, TakenCoder, TakenTracker
+from transforms.ranges import Ranges
+from transforms.registry import BridgeConfig
 from transforms.watermark import WallTime
 
+CONFIG = KafkaSourceConfig(
+    BridgeConfig("what is left"), KafkaConfig("kafka:9092"), ConsumerConfig("g"), ("t",)
+)
 GOLDEN = [
     (
         FrontierCoder(),
@@ -68,6 +77,32 @@ def test_a_drain_ends_a_source_where_it_is_and_reads_nothing_more(route, monkeyp
     bridge = registry.get(config)
     assert not bridge._sessions, "nothing was connected, and nothing read"
     bridge.close()
+
+
+def opened(backlog_bytes):
+    return SimpleNamespace(backlog_bytes=lambda: backlog_bytes, close=lambda: None)
+
+
+class TestWhatIsLeft:
+    def size(self, config, shard=Shard(0, 1), frontier=Frontier()):  # noqa: B008
+        return _PollFn(config).restriction_size(shard, frontier)
+
+    def test_of_a_finite_source_it_is_the_offsets_of_the_shard(self):
+        ranges = {("t", n): Ranges(((0, 9), (20, 29))) for n in range(4)}
+        config = replace(CONFIG, ranges=ranges)
+        assert self.size(config) == 80
+        assert self.size(config, Shard(0, 2)) + self.size(config, Shard(1, 2)) == 80
+        assert self.size(config, frontier=Frontier({("t", 0): 25, ("t", 1): 30})) == 45
+        assert self.size(config, frontier=Frontier(ended=True)) == 0
+
+    def test_of_a_stream_it_is_the_lag_in_bytes_where_that_is_known(self):
+        bridge = registry.get(CONFIG.bridge)
+        assert self.size(CONFIG) == 1
+        bridge.session(("kafka", Shard(0, 1)), lambda: opened(None))
+        bridge.session(("kafka", Shard(0, 2)), lambda: opened(7e6))
+        assert self.size(CONFIG) == 1
+        assert self.size(CONFIG, Shard(0, 2)) == 7e6
+        assert self.size(CONFIG, Shard(0, 2), Frontier(ended=True)) == 0
 
 
 class TestTaken:

@@ -45,6 +45,16 @@ def test_what_is_no_record_at_a_partitions_end_is_committed_once_all_before_it_i
     assert f.consumer.commits == [{P0: 16}]
 
 
+def test_the_backlog_is_the_lag_at_the_size_of_what_was_read_last():
+    f = Fixture()
+    assert f.session.backlog_bytes() is None
+    f.assign(P0, P1)
+    f.consumer.lags = lambda: {P0: 30, P1: 12}
+    batch = records(P0, 10, 5)
+    f.read(f.session.begin(Frontier()), batch)
+    assert f.session.backlog_bytes() == 42 * batch[0].payload_bytes
+
+
 def test_what_was_polled_and_not_yet_claimed_is_never_committed():
     f = Fixture()
     f.consumer.group = {P0: 10}

@@ -89,6 +89,7 @@ class KafkaSession:
         self._remaining = self._all_of_it()
         self._done: dict[Partition, int] = {}
         self._left: int | None = None
+        self._record_bytes = 1.0
         self._topics = topic_ids.TopicIds(
             config.kafka,
             self._metadata_interval_s,
@@ -252,6 +253,7 @@ class KafkaSession:
         if bundle.first_claim_at is None:
             bundle.first_claim_at = self._clock()
         bundle.payload_bytes += batch.payload_bytes
+        self._record_bytes = batch.payload_bytes / len(batch.records)
         again = 0
         for partition, span in batch.spans.items():
             claim = bundle.claims.get(partition)
@@ -485,6 +487,11 @@ class KafkaSession:
             return self._left
         lags = self._consumer.lags() if self._epochs else None
         return None if lags is None else sum(lags.values())
+
+    def backlog_bytes(self) -> float | None:
+        """What is not read yet, if it is like what was read last; None while unknown."""
+        lag = self.lag()
+        return None if lag is None else lag * self._record_bytes
 
     def close(self) -> None:
         with self._lock:

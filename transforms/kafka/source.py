@@ -12,6 +12,7 @@ from apache_beam.transforms.core import RestrictionProvider
 
 from transforms import registry
 from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
+from transforms.kafka.remaining import Remaining
 from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.kafka.session import KafkaSession
 from transforms.reading import each, in_shards, read_bundle
@@ -81,39 +82,44 @@ def _shards(_impulse: bytes, count: int) -> list[Shard]:
     return [Shard(number, count) for number in range(count)]
 
 
-class _FrontierProvider(RestrictionProvider):
-    def __init__(self, finite: bool = False) -> None:
-        self._finite = finite
+_WALL_TIME = WallTime()
+
+
+class _PollFn(beam.DoFn, RestrictionProvider):
+    def __init__(self, config: KafkaSourceConfig) -> None:
+        self._config = config
 
     def initial_restriction(self, element: Shard) -> Frontier:
         return Frontier()
 
     def create_tracker(self, restriction: Frontier) -> FrontierTracker:
-        return FrontierTracker(restriction, self._finite)
-
-    def restriction_size(self, element: Shard, restriction: Frontier) -> float:
-        return 1.0
+        return FrontierTracker(restriction, finite=self._config.ranges is not None)
 
     def restriction_coder(self) -> FrontierCoder:
         return FrontierCoder()
 
+    def restriction_size(self, element: Shard, restriction: Frontier) -> float:
+        """What is left, by which runners add workers: of a finite source in offsets, else in bytes,
+        as far as this process knows; 1 where it does not."""
+        if restriction.ended:
+            return 0.0
+        if self._config.ranges is not None:
+            positions = restriction.positions
+            mine = {p: found for p, found in self._config.ranges.items() if element.owns(p)}
+            return float(Remaining(mine).count(positions, mine))
+        session = registry.get(self._config.bridge).opened(("kafka", element))
+        backlog_bytes = session.backlog_bytes() if session is not None else None
+        return 1.0 if backlog_bytes is None else backlog_bytes
+
     def truncate(self, element: Shard, restriction: Frontier) -> None:
         """A draining runner reads nothing beyond what is claimed."""
-
-
-_WALL_TIME = WallTime()
-
-
-class _PollFn(beam.DoFn):
-    def __init__(self, config: KafkaSourceConfig) -> None:
-        self._config = config
 
     @beam.DoFn.unbounded_per_element()
     def process(
         self,
         shard: Shard,
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
-        tracker: Any = beam.DoFn.RestrictionParam(_FrontierProvider()),  # noqa: B008
+        tracker: Any = beam.DoFn.RestrictionParam(),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
     ) -> Iterator[Sequence[KafkaRecord]]:
         return self._read(shard, finalizer, tracker)
@@ -136,7 +142,7 @@ class _PollFiniteFn(_PollFn):
         self,
         shard: Shard,
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
-        tracker: Any = beam.DoFn.RestrictionParam(_FrontierProvider(finite=True)),  # noqa: B008
+        tracker: Any = beam.DoFn.RestrictionParam(),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
     ) -> Iterator[Sequence[KafkaRecord]]:
         return self._read(shard, finalizer, tracker)

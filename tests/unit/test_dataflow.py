@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 
+import dataflow_jobs as jobs
 import pytest
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from pipelines import dataflow
+from pipelines import backfill, backfill_state, dataflow, preflight, runtime
+from pipelines.options import BACKFILL, parse
+from pipelines.preflight import Facts, pubsub_source
+from pipelines.wanted import Wanted
 from transforms.errors import PreflightError, TransferError
 
 
@@ -104,3 +108,48 @@ def test_a_signal_ends_the_wait_and_not_the_job(capfd):
         dataflow.submit(Pipeline(Result(interrupted)), bounded=True)
     assert "the Dataflow job goes on" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def backfill_of_an_hour(monkeypatch):
+    """Runs a backfill through a subscription that is made for it; returns what was done at its end.
+    Checks, graph, Pub/Sub and Dataflow are stubbed."""
+    done: list[str] = []
+
+    class Admin:
+        def delete_subscription(self, name):
+            done.append(f"deleted {name}")
+
+        def close(self):
+            pass
+
+    wanted = Wanted(from_ms=0, to_ms=3_600_000)
+    facts = Facts(now_ms=7_200_000, wanted=wanted, name="abc", subscription="projects/p/s/s")
+    for module, name in ((preflight, "look"), (preflight, "act"), (pubsub_source, "status")):
+        monkeypatch.setattr(module, name, lambda *_: facts)
+    monkeypatch.setattr(backfill_state, "save", lambda *args: done.append(args[-1]))
+    monkeypatch.setattr(backfill.pubsub, "open_admin", lambda *_: Admin())
+    monkeypatch.setattr(runtime, "_pipeline", lambda *_: "pipeline")
+
+    def run(job_is_done):
+        monkeypatch.setattr(dataflow, "submit", lambda *_: job_is_done)
+        flags = ["--create_subscription_from=projects/p/topics/alerts", "--kafka_topic=alerts"]
+        ends = ["--bootstrap_servers=kafka:9092", "--group_id=g"]
+        assert backfill.run(parse(BACKFILL, [*jobs.DATAFLOW, *flags, *ends], {})) == 0
+        return done
+
+    return run
+
+
+def test_a_backfill_whose_job_is_done_is_remembered_and_its_subscription_deleted(
+    backfill_of_an_hour,
+):
+    assert backfill_of_an_hour(job_is_done=True) == ["done", "deleted projects/p/s/s"]
+
+
+def test_a_backfill_that_is_staged_leaves_its_end_to_a_later_run_and_says_so(
+    backfill_of_an_hour, caplog
+):
+    caplog.set_level("INFO")
+    assert backfill_of_an_hour(job_is_done=False) == []
+    assert "when its job has ended, the same command with --runner=DirectRunner" in caplog.text

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NoReturn
 
+from pipelines import resource_names
 from pipelines.flags import (
     ARCHIVE,
     BACKFILL,
@@ -83,6 +84,7 @@ def take(
     ours = tuple(f for f in flags if pipeline in f.where)
     found, rest = _parser(pipeline, ours).parse_known_args(list(argv))
     texts = {f.dest: getattr(found, f.dest) for f in ours}
+    texts = _with_brokers(texts)
     given = written = frozenset(dest for dest, text in texts.items() if text is not None)
     _refuse_foreign([f for f in flags if pipeline not in f.where and not f.beams_too], ours, rest)
     named_files.act_as(texts.get("impersonate_service_account") or "")
@@ -99,6 +101,21 @@ def take(
         defaults = {f.dest: f.default_for(pipeline, runner) for f in ours}
         given = frozenset(dest for dest in written if values[dest] != defaults[dest])
     return Taken(ours, values, written, given, rest, runner)
+
+
+def _with_brokers(texts: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the brokers that stand before topics as a flag of their own."""
+    found = dict(texts)
+    for name in ("kafka_topic", "kafka_topics"):
+        brokers, topics = resource_names.brokers_and_topics(found.get(name) or "")
+        if not brokers:
+            continue
+        if found["bootstrap_servers"] not in (None, brokers):
+            raise UsageError(
+                f"--{name}: names {brokers}, and --bootstrap_servers others; leave one out"
+            )
+        found |= {name: topics, "bootstrap_servers": brokers}
+    return found
 
 
 def value_of(f: Flag, text: str | list[str] | None, environ: Mapping[str, str]) -> Any:

@@ -27,8 +27,13 @@ _ENDS = {
     PS_TO_KAFKA: ("subscription", "bootstrap_servers", "kafka_topic"),
     KAFKA_TO_PS: ("bootstrap_servers", "kafka_topics", "group_id", "pubsub_topic"),
 }
-REQUIRED: Mapping[Pipeline, tuple[str, ...]] = {**_ENDS, ARCHIVE: ("archive",), BACKFILL: ()}
-"""The flags without which there is no run but a demo; others depend on the route."""
+REQUIRED: Mapping[Pipeline, frozenset[str]] = {
+    **{pipeline: frozenset(ends) - {"bootstrap_servers"} for pipeline, ends in _ENDS.items()},
+    ARCHIVE: frozenset({"archive"}),
+    BACKFILL: frozenset(),
+}
+"""The flags without which there is no run but a demo. What else is needed depends on the route, and
+brokers may stand before a topic, too."""
 
 
 def is_demo(

@@ -37,6 +37,22 @@ def kafka_destination(text: str) -> str:
     return destinations.parse("kafka", text).text
 
 
+_MANAGED = re.compile(r"projects/([^/]+)/locations/([^/]+)/clusters/([^/]+)/topics/([^/]+)")
+
+
+def brokers_and_topics(text: str) -> tuple[str, str]:
+    """Takes apart what the form of a Dataflow template makes of brokers and topics together:
+    `H:PORT[,H:PORT...];TOPICS`, or the resource of a topic in Google's Managed Service for Apache
+    Kafka. Brokers are empty where a text is topics alone."""
+    if match := _MANAGED.fullmatch(text):
+        project, location, cluster, topic = match.groups()
+        return f"bootstrap.{cluster}.{location}.managedkafka.{project}.cloud.goog:9092", topic
+    brokers, semicolon, topics = text.partition(";")
+    if semicolon and all(map(_HOST.fullmatch, brokers.split(","))):
+        return brokers, topics
+    return "", text
+
+
 def kafka_topics(text: str) -> tuple[str, ...]:
     """Topic names with commas between them, of which some may have a date for that of each night;
     or one `^regex`, which may hold commas itself."""

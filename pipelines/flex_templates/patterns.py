@@ -20,12 +20,17 @@ _FIELD = r"\{[^{}]+\}"
 _EMAIL = r"(?:[A-Za-z0-9._-]+@[A-Za-z0-9._-]+|[0-9]+)"
 _ANY = r"(?:.*\S.*)"
 
+_BROKERS = rf"(?:{_HOST_PORT}(?:,{_HOST_PORT})*;)?"
+"""As the form of a `KAFKA_..._TOPIC` has it before the topic."""
+
+_MANAGED = r"projects/[^/\s]+/locations/[^/\s]+/clusters/[^/\s]+/topics/[^/\s]+"
+
 _FORMS = {
     "projects/P/subscriptions/S": rf"projects/{PROJECT}/subscriptions/[A-Za-z0-9._~+%-]{{3,255}}",
     "projects/P/topics/T": rf"projects/{PROJECT}/topics/(?:[A-Za-z0-9._~+%-]|{_FIELD})+",
-    "T": rf"(?:[A-Za-z0-9._-]|{_FIELD})+",
-    "T1,T2": r"[A-Za-z0-9._%-]+(?:,[A-Za-z0-9._%-]+)*",
-    "^REGEX": r"\^.+",
+    "T": rf"{_BROKERS}(?:[A-Za-z0-9._-]|{_FIELD})+|{_MANAGED}",
+    "T1,T2": rf"{_BROKERS}[A-Za-z0-9._%-]+(?:,[A-Za-z0-9._%-]+)*|{_MANAGED}",
+    "^REGEX": rf"{_BROKERS}\^.+",
     "H:PORT[,H:PORT...]": rf"{_HOST_PORT}(?:,{_HOST_PORT})*",
     "HOST[:PORT]": r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?",
     "EMAIL[,EMAIL...]": rf"{_EMAIL}(?:,{_EMAIL})*",

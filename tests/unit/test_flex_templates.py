@@ -113,7 +113,7 @@ def test_required_is_what_no_launch_can_miss(pipeline) -> None:
         with pytest.raises(UsageError, match=f"--{name}"):
             launched(pipeline, **{n: v for n, v in LEAST[pipeline].items() if n != name})
     if pipeline in ("ps_to_kafka", "kafka_to_ps"):
-        assert required == LEAST[pipeline].keys()
+        assert required == LEAST[pipeline].keys() - {"bootstrap_servers"}
 
 
 @pytest.mark.parametrize(
@@ -244,6 +244,31 @@ def test_a_form_refuses_plain_nonsense(pipeline) -> None:
         if name not in ANY_TEXT:
             for value in taken:
                 BY_NAME[name].parse(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "brokers", "topics"),
+    [
+        ("a:1,[::1]:2;alerts", "a:1,[::1]:2", ("alerts",)),
+        ("kafka:9092;^ztf_[0-9]{8};x", "kafka:9092", ("^ztf_[0-9]{8};x",)),
+        (
+            "projects/p/locations/l/clusters/c/topics/alerts",
+            "bootstrap.c.l.managedkafka.p.cloud.goog:9092",
+            ("alerts",),
+        ),
+    ],
+)
+def test_brokers_may_stand_before_topics_as_forms_have_it(text, brokers, topics) -> None:
+    least = {**LEAST["kafka_to_ps"], "kafka_topics": text}
+    del least["bootstrap_servers"]
+    said = launched("kafka_to_ps", **least)
+    assert (said.bootstrap_servers, said.kafka_topics) == (brokers, topics)
+    assert matches(parameters("kafka_to_ps")["kafka_topics"], text)
+    assert launched("kafka_to_ps", **least, bootstrap_servers=brokers) == said
+    with pytest.raises(
+        UsageError, match=r"--kafka_topics: names .* and --bootstrap_servers others"
+    ):
+        launched("kafka_to_ps", **least, bootstrap_servers="other:9092")
 
 
 def test_no_secret_is_taken_in_clear() -> None:

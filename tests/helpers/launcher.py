@@ -69,19 +69,23 @@ class Launcher:
         """A launch; the file of the job, if it has written one."""
         job = self._folder / f"{pipeline}.job"
         job.unlink(missing_ok=True)
-        ended = self.run(
-            pipeline,
-            parameters,
-            "--runner=DataflowRunner",
-            f"--project={PROJECT}",
-            "--region=us-central1",
-            f"--job_name=t-{pipeline.replace('_', '-')}",
-            f"--template_location={job}",
-            f"--temp_location=gs://{BUCKET}/temp",
-            f"--staging_location=gs://{BUCKET}/staging",
-            f"--sdk_container_image={IMAGE}",
-            "--service_account_email=bridge@my-project.iam.gserviceaccount.com",
-        )
+        own = {
+            "runner": "DataflowRunner",
+            "project": PROJECT,
+            "region": "us-central1",
+            "job_name": f"t-{pipeline.replace('_', '-')}",
+            "template_location": str(job),
+            "temp_location": f"gs://{BUCKET}/temp",
+            "staging_location": f"gs://{BUCKET}/staging",
+            "sdk_container_image": IMAGE,
+            "service_account_email": f"bridge@{PROJECT}.iam.gserviceaccount.com",
+            "experiments": "streaming_mode_at_least_once",
+            "max_num_workers": "2",
+            "machine_type": "n2-standard-2",
+            "network": "default",
+            "subnetwork": "regions/us-central1/subnetworks/default",
+        }
+        ended = self.run(pipeline, dict(sorted({**parameters, **own}.items())))
         return ended, job
 
     def run(self, pipeline: str, parameters: Mapping[str, str], *flags: str) -> Ended:

@@ -126,6 +126,11 @@ def installed(image, wheel) -> Installed:
 
 def test_the_steps_of_the_image_install_bridge_and_worker_without_java(image) -> None:
     assert "--kafka_topics" in image.run("python", "-m", "pipelines.kafka_to_ps", "--help")
+    launched = [step.value.partition("=/")[2] for step in dockerfile.of("ENV")]
+    scripts = [image.root / path for path in launched if path.startswith("template/")]
+    assert len(scripts) == 4
+    assert all(script.exists() for script in scripts)
+    assert "--runner" in image.run("python", scripts[0], "--help")
     image.run(
         "python",
         "-c",

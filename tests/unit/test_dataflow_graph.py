@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
+import re
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -136,10 +139,15 @@ def test_at_least_once_mode_is_passed_on():
     assert mode in job.environment.service_options
 
 
-def test_with_a_setup_file_the_source_of_this_package_is_staged():
+def test_with_a_setup_file_this_package_is_staged_and_names_what_it_requires():
     root = Path(__file__).resolve().parents[2]
     files = jobs.sent("kafka_to_ps", f"--setup_file={root / 'setup.py'}").files
     assert set(files) == {"pipeline.pb", "workflow.tar.gz"}
+    with tarfile.open(fileobj=io.BytesIO(files["workflow.tar.gz"])) as staged:
+        names = {name.partition("/")[2]: name for name in staged.getnames()}
+        assert {"transforms/kafka/source.py", "pipelines/graph.py"} <= names.keys()
+        about = staged.extractfile(names["PKG-INFO"]).read().decode()
+    assert {"apache-beam", "kafka-python"} <= set(re.findall(r"Requires-Dist: ([a-z-]+)", about))
 
 
 @pytest.mark.parametrize("route", jobs.FLAGS)

@@ -23,7 +23,7 @@ DEPENDENCIES = [
     "kafka-python[crc32c,lz4,snappy,zstd]>=3.0.12,<3.1",
     # Dead letters are Avro containers, and so are archives and the sample alerts; zstandard: the
     # compression of archives.
-    "fastavro[zstandard]>=1.13,<2",
+    "fastavro[zstandard]>=1.12,<2",
     "backports-zstd>=1.0,<2",
     # Avro containers of others that are compressed so (kafka-python brings both, too).
     "cramjam>=2.11,<3",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = {
@@ -50,6 +52,28 @@ def test_every_imported_package_is_declared_and_pinned(package: str) -> None:
     pinned = (ROOT / pins).read_text(encoding="utf-8")
     assert re.search(rf'"{distribution}[\[>]', declared)
     assert re.search(rf"^{distribution}==", pinned, re.MULTILINE)
+
+
+def declared() -> list[Requirement]:
+    """What setup.py asks for, extras included."""
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+    dependencies, extras = map(ast.literal_eval, values)
+    return [Requirement(line) for line in chain(dependencies, *extras.values())]
+
+
+def test_every_pin_is_one_that_setup_py_admits_whatever_the_python() -> None:
+    pins = [
+        Requirement(line)
+        for path in ROOT.glob("requirements*.txt")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    ]
+    for wanted in declared():
+        for pin in pins:
+            if pin.name == wanted.name:
+                (version,) = pin.specifier
+                assert version.version in wanted.specifier, f"{pin}: setup.py says {wanted}"
 
 
 @pytest.mark.parametrize(

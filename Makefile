@@ -24,7 +24,8 @@ run: setup ## the demo: 1,000 sample alerts to Kafka and back, every byte compar
 
 .PHONY: test
 test: setup $(VENV)/.installed-dev ## all tests, the fast ones first
-	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/faults $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+		tests/unit tests/contract tests/integration tests/faults $(PYTEST_ARGS)
 
 .PHONY: kerberos
 kerberos: $(BIN)/pip ## system packages and gssapi for the Kerberos tests

@@ -64,6 +64,8 @@ EXTRAS = {
         "build>=1.4,<2",
         "pytest>=9,<10",
         "pytest-timeout>=2.4,<3",
+        # Two halves of the tests side by side, each with servers of its own.
+        "pytest-xdist>=3.8,<4",
         "hypothesis>=6.150,<7",
         "ruff>=0.17,<0.18",
         "mypy>=2.4,<3",

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from ends import Kafka, PubSub
-from fault_table import Row, Table, lines
+from fault_table import PROPERTY, Row, Table, lines
 from proxy import Proxy
 from streams import DIRECTIONS, Stream
 
@@ -223,15 +223,19 @@ def reading() -> Iterator[Callable[[list[Stream]], list[Stream]]]:
 @pytest.fixture
 def table(request: pytest.FixtureRequest) -> Table:
     config = request.config
-    return Table(
-        config.stash[_ROWS], _is_full(config), config.getoption("--faults-json", default=None)
-    )
+    path = config.getoption("--faults-json", default=None)
+    return Table(config.stash[_ROWS], request.node.user_properties, _is_full(config), path)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    rows = config.stash[_ROWS]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows = [
+        Row(**value)
+        for result in ("passed", "failed")
+        for report in terminalreporter.getreports(result)
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == PROPERTY
+    ]
     if not rows:
         return
     terminalreporter.section("faults")

@@ -29,16 +29,28 @@ class Row(NamedTuple):
     seed: int
 
 
+PROPERTY = "fault"
+"""Of a test's report: a row. Reports reach the table, whichever process ran the test."""
+
+
 class Table:
     """Takes the result of each fault and direction, and judges it.
 
     Args:
       rows: where the lines are added.
+      properties: of the test's report, get the lines, too.
       path: gets all of them as JSON, anew with each, so that a run that is cut short leaves some.
     """
 
-    def __init__(self, rows: list[Row], full: bool, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        rows: list[Row],
+        properties: list[tuple[str, object]],
+        full: bool,
+        path: Path | None = None,
+    ) -> None:
         self._rows = rows
+        self._properties = properties
         self._full = full
         self._path = path
 
@@ -63,21 +75,21 @@ class Table:
         """
         up, overall = stream.rates()
         said = ", ".join(f"{name} {number:,}" for name, number in effects.items() if number)
-        self._rows.append(
-            Row(
-                fault,
-                stream.direction,
-                verdict.acked,
-                verdict.delivered,
-                verdict.lost,
-                verdict.changed,
-                verdict.duplicated,
-                said or "none",
-                round(up) or None,
-                round(overall) or None,
-                stream.seed,
-            )
+        row = Row(
+            fault,
+            stream.direction,
+            verdict.acked,
+            verdict.delivered,
+            verdict.lost,
+            verdict.changed,
+            verdict.duplicated,
+            said or "none",
+            round(up) or None,
+            round(overall) or None,
+            stream.seed,
         )
+        self._rows.append(row)
+        self._properties.append((PROPERTY, row._asdict()))
         if self._path is not None:
             self._path.write_text(
                 json.dumps([row._asdict() for row in self._rows], indent=2) + "\n"

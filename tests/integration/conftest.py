@@ -65,7 +65,7 @@ def client(request) -> str:
 
 @pytest.fixture(scope="session")
 def long_run(secure, stack, pubsub, tmp_path_factory):
-    """Bridges that run beside all the tests between the first and the last one that asks for it."""
+    """Bridges that run beside all tests between the first one that asks for it and the last."""
     from long_run import LongRun
 
     running = LongRun(secure, pubsub, stack.env(), tmp_path_factory.mktemp("long-run"))

@@ -10,6 +10,7 @@ import base64
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from secure_servers import AWKWARD, BRIDGE, LOGINS, PASSWORDS, STRANGER, keystor
 from pipelines import kafka_to_ps, ps_to_kafka
 from pipelines.console import cli as console
 from transforms.records import KafkaRecord, PubsubRecord
+
+RUN_S = 180
+"""Three lives of a ticket."""
 
 LIMIT_S = 10.0
 """Within this a bridge that cannot log in has ended."""
@@ -66,6 +70,15 @@ def to_pubsub(secure, listener, topic, pubsub_topic, *flags):
         f"--pubsub_topic={pubsub_topic}",
         *flags,
     ]
+
+
+# -- a run that outlives its tickets, beside all tests of this file --------------------------------
+
+
+def test_both_bridges_log_in_with_tickets_of_a_minute(long_run, secure):
+    until(lambda: secure.kdc.logins(long_run.renewed), "a log-in with the keytab")
+    until(lambda: secure.kdc.service_tickets(long_run.cached), "a log-in with the ticket cache")
+    assert all(bridge.process.poll() is None for bridge in long_run.bridges)
 
 
 # -- what works ------------------------------------------------------------------------------------
@@ -470,3 +483,19 @@ def test_a_token_endpoint_that_is_away_degrades_a_run_and_ends_it_not(
     assert message.data == b"after"
     assert bridge.stop()["delivered"] == 2
     assert "get a token from" in bridge.output
+
+
+# -- the end of the run that was begun first -------------------------------------------------------
+
+
+@pytest.mark.timeout(RUN_S + 120)
+def test_tickets_of_60_s_are_renewed_in_a_run_of_3_minutes(long_run, secure):
+    until(lambda: time.monotonic() > long_run.began_s + RUN_S, "3 minutes", RUN_S + 30)
+    reports = long_run.finish()
+    assert secure.kdc.logins(long_run.renewed) >= 3
+    assert secure.kdc.renewals(long_run.cached) >= 2
+    assert sorted({int(message.data) for message in long_run.messages}) == [*range(long_run.sent)]
+    assert long_run.sent > RUN_S
+    for report in reports:
+        assert report["delivered"] == report["read"] >= long_run.sent
+        assert report["degraded_seconds"] == 0

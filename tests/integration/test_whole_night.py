@@ -101,7 +101,7 @@ def archived(folder) -> Counter:
 def audit(stack, capsys, *flags: str) -> dict:
     capsys.readouterr()
     servers = f"--bootstrap_servers={stack.bootstrap_servers}"
-    status = cli.main([servers, "--idle_seconds=3", "--json", *flags])
+    status = cli.main([servers, "--idle_seconds=8", "--json", *flags])
     out, err = capsys.readouterr()
     assert status == 0, err
     return json.loads(out)

@@ -17,12 +17,14 @@ class Bundle:
     Attributes:
       payload_bytes: of all that is claimed.
       first_claim_at: `time.monotonic()` of the first claim that held anything.
+      before: of the shard that was read before, in the same bundle of Beam.
     """
 
     def __init__(self, confirm: Callable[[Any], None]) -> None:
         self._confirm = confirm
         self.payload_bytes = 0
         self.first_claim_at: float | None = None
+        self.before: Bundle | None = None
 
     def finalize(self) -> None:
         """The sinks have confirmed every record of this bundle."""
@@ -34,6 +36,11 @@ class Bundle:
             time.monotonic() - self.first_claim_at >= limits.commit_interval_s
             or self.payload_bytes >= limits.bundle_bytes
         )
+
+    def should_end(self, limits: BridgeConfig) -> bool:
+        """Whether it is full, or one before it is, whose messages wait for the end of all."""
+        before = self.before
+        return self.is_full(limits) or (before is not None and before.should_end(limits))
 
 
 class Batch(Protocol):
@@ -77,18 +84,20 @@ def read_bundle(
     A tracker's `try_claim(None)` ends the restriction for good: a stop, or the end of a round.
     """
     control = bridge.control
+    polled = False  # so that a shard whose turn is later has one
     while True:
         if session.drained:
             control.stop("--max_messages reached")
         if control.stopping or control.round_over or session.finished:
             tracker.try_claim(None)
             break
-        if bundle.is_full(bridge.config):
+        if polled and bundle.should_end(bridge.config):
             tracker.defer_remainder()
             break
         with bridge.failing():
             bridge.health.check()
             batch: Batch = session.poll()
+        polled = True
         if not tracker.try_claim(batch.positions):
             session.unclaim(batch)
             break

@@ -15,7 +15,7 @@ from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
 from transforms.kafka.remaining import Remaining
 from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.kafka.session import KafkaSession
-from transforms.reading import each, in_shards, read_bundle
+from transforms.reading import Bundle, each, in_shards, read_bundle
 from transforms.records import KafkaRecord
 from transforms.watermark import WallTime
 
@@ -89,6 +89,9 @@ class _PollFn(beam.DoFn, RestrictionProvider):
     def __init__(self, config: KafkaSourceConfig) -> None:
         self._config = config
 
+    def start_bundle(self) -> None:
+        self._before: Bundle | None = None
+
     def initial_restriction(self, element: Shard) -> Frontier:
         return Frontier()
 
@@ -131,6 +134,7 @@ class _PollFn(beam.DoFn, RestrictionProvider):
                 ("kafka", shard), lambda: KafkaSession(self._config, shard, bridge)
             )
             bundle = session.begin(tracker.current_restriction())
+        bundle.before, self._before = self._before, bundle
         finalizer.register(bundle.finalize)
         return read_bundle(bridge, session, bundle, tracker)
 

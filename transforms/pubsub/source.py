@@ -13,7 +13,7 @@ from apache_beam.transforms.core import RestrictionProvider
 from transforms import registry
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
 from transforms.pubsub.taken import Taken, TakenCoder, TakenTracker
-from transforms.reading import each, in_shards, read_bundle
+from transforms.reading import Bundle, each, in_shards, read_bundle
 from transforms.records import PubsubRecord
 from transforms.watermark import WallTime
 
@@ -110,6 +110,9 @@ class _PullFn(beam.DoFn):
     def __init__(self, config: PubsubSourceConfig) -> None:
         self._config = config
 
+    def start_bundle(self) -> None:
+        self._before: Bundle | None = None
+
     @beam.DoFn.unbounded_per_element()
     def process(
         self,
@@ -128,6 +131,7 @@ class _PullFn(beam.DoFn):
                 lambda: PubsubSession(self._config, bridge),
             )
         bundle = session.begin(tracker.current_restriction().messages)
+        bundle.before, self._before = self._before, bundle
         finalizer.register(bundle.finalize)
         return read_bundle(bridge, session, bundle, tracker)
 

@@ -13,6 +13,20 @@ from typing import NoReturn
 
 from transforms.errors import UsageError
 
+_OF_FLINK = (
+    "checkpointing_interval",
+    "checkpointing_mode",
+    "checkpoint_timeout_millis",
+    "min_pause_between_checkpoints",
+    "externalized_checkpoints_enabled",
+    "number_of_execution_retries",
+    "execution_retry_delay",
+    "savepoint_path",
+    "state_backend",
+    "state_backend_storage_path",
+)
+"""Flags that only the job server of Flink declares, when it is asked."""
+
 
 def check(rest: Sequence[str], runner_name: str, ours: Sequence[str]) -> None:
     """Refuses what Beam does not know. (What else a runner misses, Beam says when it is built;
@@ -35,6 +49,9 @@ def check(rest: Sequence[str], runner_name: str, ours: Sequence[str]) -> None:
     parser = BeamParser(allow_abbrev=False, add_help=False)
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
+    if runner_name in ("FlinkRunner", "PortableRunner"):
+        for name in _OF_FLINK:
+            parser.add_argument(f"--{name}")
     known_values, unknown = parser.parse_known_args(list(rest))
     if unknown:
         known = [name for action in parser._actions for name in action.option_strings]

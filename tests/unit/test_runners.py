@@ -77,6 +77,15 @@ def test_a_stop_file_is_known_by_one_name_everywhere():
         parse("kafka_to_ps", [a.replace("Portable", "Prism") for a in argv], {})
 
 
+def test_flags_that_only_flinks_job_server_knows_are_accepted_for_it_alone():
+    argv = ["--kafka_topics=t", "--group_id=g", "--pubsub_topic=projects/p/topics/out"]
+    argv += ["--bootstrap_servers=h:1", "--checkpointing_interval=10000"]
+    options = parse("kafka_to_ps", [*argv, "--runner=FlinkRunner"], {})
+    assert "--checkpointing_interval=10000" in options.beam_args
+    with pytest.raises(UsageError, match="--checkpointing_interval: unknown flag"):
+        parse("kafka_to_ps", [*argv, "--runner=PrismRunner"], {})
+
+
 class Job:
     """A job that ends when it is cancelled, or when the workers have found the stop file."""
 

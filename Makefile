@@ -24,8 +24,15 @@ run: setup ## the demo: 1,000 sample alerts to Kafka and back, every byte compar
 
 .PHONY: test
 test: setup $(VENV)/.installed-dev ## all tests, the fast ones first
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
-		tests/unit tests/contract tests/integration tests/faults $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --junit-xml=build/tests.xml \
+		tests/unit tests/contract tests/conformance tests/integration tests/faults $(PYTEST_ARGS)
+	@$(if $(PYTEST_ARGS),,$(BIN)/python tests/helpers/matrix.py build/tests.xml --check)
+
+.PHONY: conformance
+conformance: setup $(VENV)/.installed-dev ## what holds on which runner, and the matrix in docs/runners.md
+	@$(BIN)/python -m pytest tests/conformance tests/unit/test_dataflow_graph.py \
+		--junit-xml=build/conformance.xml $(PYTEST_ARGS)
+	@$(BIN)/python tests/helpers/matrix.py build/conformance.xml
 
 .PHONY: kerberos
 kerberos: $(BIN)/pip ## system packages and gssapi for the Kerberos tests

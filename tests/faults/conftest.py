@@ -11,32 +11,21 @@ always 0.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from ends import Kafka, PubSub
 from fault_table import PROPERTY, Row, Table, lines
-from proxy import Proxy
+from proxied import Servers, proxied_stack
 from streams import DIRECTIONS, Stream
-
-from pipelines.local.server import LOOPBACK, free_ports
-from pipelines.local.stack import EmbeddedStack
 
 FULL_TIMEOUT_S = 400
 
 _ROWS: pytest.StashKey[list[Row]] = pytest.StashKey()
 _SEED: pytest.StashKey[int] = pytest.StashKey()
-
-_PROXIED = """\
-listeners=PLAINTEXT://127.0.0.1:{{port}},PROXIED://127.0.0.1:{listening},CONTROLLER://127.0.0.1:{{controller_port}}
-advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},PROXIED://127.0.0.1:{advertised}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
-"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -93,41 +82,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # -- servers ---------------------------------------------------------------------------------------
 
 
-class Servers(NamedTuple):
-    """Both servers, and a proxy before each."""
-
-    stack: EmbeddedStack
-    kafka_proxy: Proxy
-    pubsub_proxy: Proxy
-
-    def env(self, proxied: bool) -> dict[str, str]:
-        """Where bridges find them."""
-        if not proxied:
-            return self.stack.env()
-        return {
-            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_proxy.address,
-            "PUBSUB_EMULATOR_HOST": self.pubsub_proxy.address,
-        }
-
-
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """Servers of this suite alone, since it kills them."""
-    kafka_proxy, pubsub_proxy = Proxy(), Proxy()
-    (listening,) = free_ports(1)
-    kafka_proxy.target = (LOOPBACK, listening)
-    properties = _PROXIED.format(listening=listening, advertised=kafka_proxy.port)
-    before = os.environ.get("PUBSUB_EMULATOR_HOST")
-    with EmbeddedStack(kafka_properties=properties, emulator_heap="3g") as stack:
-        pubsub_proxy.target = (LOOPBACK, stack.pubsub.port)
-        os.environ["PUBSUB_EMULATOR_HOST"] = stack.pubsub_emulator_host
-        yield Servers(stack, kafka_proxy, pubsub_proxy)
-    if before is None:
-        del os.environ["PUBSUB_EMULATOR_HOST"]
-    else:
-        os.environ["PUBSUB_EMULATOR_HOST"] = before
-    kafka_proxy.close()
-    pubsub_proxy.close()
+    with proxied_stack(emulator_heap="3g") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

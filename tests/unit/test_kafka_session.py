@@ -68,6 +68,41 @@ def test_what_was_polled_and_not_yet_claimed_is_never_committed():
     assert f.consumer.commits == [{P0: 15}]
 
 
+@pytest.mark.parametrize("assignment", ["group", "shards"])
+@pytest.mark.parametrize("frontier", [Frontier(), Frontier({P0: 10})], ids=["first", "later"])
+def test_a_bundle_that_the_runner_repeats_is_read_again_from_its_beginning(assignment, frontier):
+    f = Fixture(assignment)
+    f.consumer.group = {P0: 10, P1: 20}
+    if assignment == "group":
+        f.assign(P0, P1)
+    failed = f.session.begin(frontier)
+    f.read(failed, records(P0, 10, 5) + records(P1, 20, 5))
+    again = f.session.begin(frontier)
+    assert f.consumer.seeks[-1] == {P0: 10, P1: 20}
+    assert f.read(again, records(P0, 10, 5)) == records(P0, 10, 5)
+    again.finalize()
+    failed.finalize()
+    assert f.consumer.group == {P0: 15, P1: 20}
+    assert f.counts == {"read": 15, "released": 10, "redelivered": 5}
+
+
+@pytest.mark.parametrize("assignment", ["group", "shards"])
+def test_a_bundle_that_begins_before_the_last_one_is_final_repeats_nothing(assignment):
+    f = Fixture(assignment)
+    f.consumer.group = {P0: 10}
+    if assignment == "group":
+        f.assign(P0)
+    first = f.session.begin(Frontier())
+    f.read(first, records(P0, 10, 5))
+    second = f.session.begin(Frontier({P0: 15}))
+    f.read(second, records(P0, 15, 5))
+    first.finalize()
+    second.finalize()
+    assert f.consumer.seeks == []
+    assert f.consumer.commits[-1][P0] == 20
+    assert "released" not in f.counts
+
+
 def test_a_clean_revoke_commits_what_the_sinks_confirm_and_releases_nothing():
     f = Fixture()
     f.consumer.group = {P0: 10, P1: 20}

@@ -38,6 +38,7 @@ class Claim:
     """What a bundle has claimed of one partition, in one uninterrupted ownership of it."""
 
     epoch: int
+    first_offset: int
     next_offset: int = 0
     records: int = 0
 
@@ -85,10 +86,31 @@ class Commits:
         self._catch_up_at = 0.0
         self.error: CommitError | None = None
 
-    def open(self, bundle: KafkaBundle) -> None:
-        """A bundle has begun."""
+    def open(self, bundle: KafkaBundle, at: Offsets, epochs: Epochs) -> dict[Partition, int]:
+        """A bundle has begun. What open ones have claimed from where it begins has failed: the
+        runner repeats them.
+
+        Args:
+          at: where it begins; a partition that is missing was not read before.
+        Returns:
+          Where that begins which is to be read again.
+        """
         with self._lock:
+            repeated = [
+                (partition, other.claims.pop(partition))
+                for other in self._open
+                for partition, claim in list(other.claims.items())
+                if claim.epoch == epochs.get(partition)
+                and claim.first_offset >= at.get(partition, 0)
+            ]
+            if repeated:
+                self._open = [other for other in self._open if other.claims]
             self._open.append(bundle)
+        self._count_released(claim for _, claim in repeated)
+        again: dict[Partition, int] = {}
+        for partition, claim in repeated:
+            again[partition] = min(claim.first_offset, again.get(partition, claim.first_offset))
+        return again
 
     def confirm(self, bundle: KafkaBundle) -> None:
         """A bundle's records are all delivered."""
@@ -116,9 +138,8 @@ class Commits:
     def release(self, partitions: Iterable[Partition]) -> None:
         """Counts what was claimed of these partitions and not confirmed: others read it again."""
         with self._lock:
-            released = sum(claim.records for _, claim in self._take_claims(partitions))
-        if released:
-            self._counts.add("released", released)
+            claims = self._take_claims(partitions)
+        self._count_released(claim for _, claim in claims)
 
     def retry_now(self) -> None:
         """The next `commit` waits for no failed one's time, and looks at all partitions."""
@@ -172,6 +193,10 @@ class Commits:
             and partition not in unconfirmed
             and at > max(self._committed[partition], offsets.get(partition, 0))
         }
+
+    def _count_released(self, claims: Iterable[Claim]) -> None:
+        if released := sum(claim.records for claim in claims):
+            self._counts.add("released", released)
 
     def _confirm(self, partition: Partition, claim: Claim) -> None:
         owned = (partition, claim.epoch)

@@ -134,12 +134,15 @@ class KafkaSession:
     # Reading, called by the source's DoFn -----------------------------------------------------
 
     def begin(self, frontier: Frontier) -> KafkaBundle:
-        """Starts a bundle at a frontier; without group protocol the frontier is the truth."""
+        """Starts a bundle at a frontier; without group protocol the frontier is the truth. One that
+        is repeated is read again from where it began."""
         bundle = KafkaBundle(self.confirm)
-        self._commits.open(bundle)
-        if self._config.assignment == "shards":
-            with self._lock:
-                self._bridge.health.insist(SOURCE, lambda: self._go_to(frontier))
+        with self._lock:
+            again = self._commits.open(bundle, frontier.positions, self._epochs)
+            if self._config.assignment == "shards":
+                self._bridge.health.insist(SOURCE, lambda: self._go_to(frontier, again))
+            else:
+                self._go_back(again)
         return bundle
 
     @property
@@ -258,7 +261,7 @@ class KafkaSession:
         for partition, span in batch.spans.items():
             claim = bundle.claims.get(partition)
             if claim is None or claim.epoch != self._epochs[partition]:
-                claim = bundle.claims[partition] = Claim(self._epochs[partition])
+                claim = bundle.claims[partition] = Claim(self._epochs[partition], span.first)
             claim.next_offset = self._granted[partition] = span.next_offset
             claim.records += span.records
             again += span.again
@@ -376,8 +379,9 @@ class KafkaSession:
             self._granted.pop(partition, None)
         self._commits.release(partitions)
 
-    def _go_to(self, frontier: Frontier) -> None:
-        """Without group protocol: stands where the runner's checkpoint says."""
+    def _go_to(self, frontier: Frontier, again: Offsets) -> None:
+        """Without group protocol: stands where the runner's checkpoint says, and of what that does
+        not know yet where it is to be read again."""
         positions = frontier.positions
         if any(self._selection.holds(topic) for topic, _ in positions.keys() - self._epochs.keys()):
             self._next_refresh = 0.0
@@ -389,12 +393,18 @@ class KafkaSession:
             if self._granted.get(part) != to
             and not topic_ids.differ(ids.get(part[0], ""), known.get(part[0], ""))
         }
-        if back and self._remaining is not None:
+        self._go_back({**again, **back})
+
+    def _go_back(self, back: Offsets) -> None:
+        if not back:
+            return
+        if self._remaining is not None:
             self._remaining = self._all_of_it()
             self._done.clear()
             self._consumer.assign(dict(self._next))
         self._seek(back)
         self._granted.update({part: to for part, to in back.items() if part in self._epochs})
+        self._unclaimed = False
 
     def _all_of_it(self) -> Remaining | None:
         """What a finite run reads of this shard's partitions."""

@@ -290,6 +290,7 @@ BOMB = ZEROS.compress(bytes(MAX_BYTES + 1)) + ZEROS.flush()
         (b"", "neither Avro nor JSON"),
         (b"\0\0\0\0", "neither Avro nor JSON"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "payload",  # which has random bytes
 )
 def test_a_payload_made_to_do_harm_is_refused(payload: bytes, words: str) -> None:
     with pytest.raises(DecodeError, match=words) as refused:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -132,3 +135,9 @@ def test_a_job_that_fails_by_itself_is_a_failure():
     with pytest.raises(RuntimeError, match="worker disconnected"):
         portable.run(job, bridge)
     bridge.close()
+
+
+def test_the_compose_file_of_flink_has_the_installed_beams_job_server():
+    page = Path(__file__).parents[2] / "docs" / "flink" / "docker-compose.yaml"
+    versions = re.findall(r"apache/beam_flink[0-9.]+_job_server:(\S+)", page.read_text())
+    assert versions == [version("apache-beam")]

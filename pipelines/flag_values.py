@@ -269,7 +269,7 @@ def _of_json(text: str) -> tuple[tuple[str, str], ...]:
 
 def readable_files(text: str) -> tuple[str, ...]:
     """Files with commas between them; local ones can be read."""
-    paths = (text,) if Path(text).is_file() else tuple(text.split(","))
+    paths = (text,) if os.path.isfile(text) else tuple(text.split(","))
     for path in paths:
         named_files.check(path)
     return paths

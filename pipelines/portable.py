@@ -37,6 +37,8 @@ def run(pipeline: Any, bridge: Bridge) -> None:
                 raise
         finally:
             _take_counts(bridge, result)
+    if bridge.config.stop_file and stop_file.is_there(bridge.config.stop_file):
+        bridge.control.stop(stop_file.REASON)  # the workers may have seen it first
 
 
 @contextmanager
@@ -60,13 +62,20 @@ def _passing_on(bridge: Bridge, result: Any) -> Iterator[None]:
 
 
 def _stop(bridge: Bridge, result: Any) -> None:
-    if not bridge.config.stop_file:
-        result.cancel()
-        return
     try:
-        stop_file.put(bridge.config.stop_file)
+        if bridge.config.stop_file:
+            stop_file.put(bridge.config.stop_file)
+        else:
+            result.cancel()
     except TransferError as error:
         _log.error("%s; the job goes on, make that file yourself", error)
+    except Exception as error:  # whatever the job server's client raises
+        text = " ".join(str(error).split())[:300]
+        _log.error(
+            "cancel job %s: %s; it goes on, and a second signal ends this command alone",
+            result._job_id,
+            text,
+        )
 
 
 def _take_counts(bridge: Bridge, result: Any) -> None:

@@ -26,7 +26,8 @@ _MARK = b"github.com/apache/beam/sdks/v2"
 def find(environ: Mapping[str, str], home: Path | None = None) -> str:
     """The path of Beam's `prism`: on the PATH, in Go's folder, or where `make prism` puts it; empty
     where there is none."""
-    go = environ.get("GOPATH", "").split(os.pathsep)[0] or str((home or Path.home()) / "go")
+    home = home or Path(os.path.expanduser("~"))
+    go = environ.get("GOPATH", "").split(os.pathsep)[0] or str(home / "go")
     folders = [environ.get("GOBIN", ""), os.path.join(go, "bin"), str(_BUILT)]
     for folder in [*environ.get("PATH", "").split(os.pathsep), *folders]:
         path = shutil.which("prism", path=folder) if folder else None

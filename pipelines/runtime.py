@@ -18,7 +18,7 @@ from pipelines.commands import run_command
 from pipelines.options import Options, Pipeline, Runner, parse
 from pipelines.preflight import Facts
 from pipelines.stopping import graceful_stop
-from transforms import registry
+from transforms import registry, stop_file
 from transforms.control import Bounds
 from transforms.dead_letters.places import open_sink
 from transforms.errors import BridgeError, TransferError
@@ -78,6 +78,8 @@ def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> 
     reason = bridge.control.stop_reason
     if not reason:
         finish()
+    if reason == stop_file.REASON and options.bounded:
+        reason = signal.SIGTERM.name
     cut_short = (options.bounded or cancels) and reason in signal.Signals.__members__
     return 128 + signal.Signals[reason] if cut_short else 0
 

@@ -31,7 +31,7 @@ def check(path: str) -> None:
     """
     if is_remote(path):
         return
-    if not Path(path).is_file() or not os.access(path, os.R_OK):
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
         raise ValueError(f"{path!r} is not a file that can be read")
 
 

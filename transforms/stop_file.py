@@ -11,14 +11,19 @@ from transforms.errors import PreflightError, TransferError
 
 _log = logging.getLogger(__name__)
 
+REASON = "--stop_file"
+"""Why a bridge has stopped that has found the file."""
+
 POLL_S = 2.0
+_MOST_S = 300.0
 _CALL_S = 10.0
+_CONTENT = b"stop\n"
 
 
 class StopFile:
     """Looks for the file, until it is there or `close`; then `control` is asked to stop.
 
-    A filesystem that does not answer is warned of once, and asked again.
+    A filesystem that does not answer is warned of once, and asked again, ever more rarely.
 
     Args:
       url: a path, or a URL that Beam's filesystems know, that all processes of the job see.
@@ -36,21 +41,27 @@ class StopFile:
         self._closed.set()
 
     def _watch(self) -> None:
-        warned = False
-        while not self._closed.wait(self._poll_s):
+        pause_s = self._poll_s
+        while not self._closed.wait(pause_s):
             try:
-                if _is_there(self._url):
+                if is_there(self._url):
                     if not self._control.stop_reason:
                         _log.info("--stop_file %s is there: draining", self._url)
-                    self._control.stop("--stop_file")
+                    self._control.stop(REASON)
                     return
+                pause_s = self._poll_s
             except TransferError as error:
-                if not warned:
+                if pause_s == self._poll_s:
                     _log.warning("%s; a stop is not noticed meanwhile", error)
-                warned = True
+                pause_s = min(2 * pause_s, _MOST_S)
 
 
-def _is_there(url: str) -> bool:
+def is_there(url: str) -> bool:
+    """Whether there is the file.
+
+    Raises:
+      TransferError: nobody can tell.
+    """
     return filesystem.ask(TransferError, "look for", url, lambda: filesystem.exists(url), _CALL_S)
 
 
@@ -60,18 +71,25 @@ def put(url: str) -> None:
     Raises:
       TransferError: it cannot be made.
     """
-    filesystem.ask(TransferError, "write", url, lambda: filesystem.put(url, b"stop\n"), _CALL_S)
+    filesystem.ask(TransferError, "write", url, lambda: filesystem.put(url, _CONTENT), _CALL_S)
 
 
 def clear(url: str) -> None:
     """Removes the file that an earlier stop has left, and makes sure that there can be one.
 
     Raises:
-      PreflightError: it cannot be written or removed.
+      PreflightError: it cannot be written or removed, or is somebody's file of another kind.
     """
 
-    def call() -> None:
+    def call() -> bool:
+        if filesystem.exists(url) and filesystem.get(url).strip() not in (b"", _CONTENT.strip()):
+            return False
         filesystem.put(url, b"")
         filesystem.delete(url)
+        return True
 
-    filesystem.ask(PreflightError, "write --stop_file", url, call, _CALL_S)
+    if not filesystem.ask(PreflightError, "write --stop_file", url, call, _CALL_S):
+        raise PreflightError(
+            f"write --stop_file {url}: there is a file with something else in it; name one that "
+            "may be removed"
+        )

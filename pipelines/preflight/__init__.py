@@ -22,6 +22,7 @@ from pipelines.options import BACKFILL, Options, Runner
 from pipelines.preflight import (
     archive_source,
     dead_letters,
+    job_server,
     kafka_source,
     pubsub_source,
     running_job,
@@ -75,6 +76,7 @@ def look(options: Options, say: Say = _say, clock: Callable[[], float] = time.ti
     }
     checks |= sinks.checks(options)
     checks |= running_job.checks(options)
+    checks |= job_server.checks(options)
     checks["dead letters"] = partial(retried, partial(dead_letters.look, options))
     found = run_all(checks, _LISTING_S if options.route.source == "archive" else CHECKS_S)
     letters_bytes = found.pop("dead letters")

@@ -12,6 +12,7 @@ import pytest
 
 from pipelines import portable, prism
 from pipelines.options import parse
+from pipelines.preflight import job_server
 from transforms import stop_file
 from transforms.control import Bounds, Control
 from transforms.errors import PreflightError, UsageError
@@ -72,6 +73,22 @@ def test_a_stop_file_that_cannot_be_is_refused_at_the_start(tmp_path):
         stop_file.clear(str(tmp_path / "file" / "stop"))
 
 
+def test_a_file_of_another_kind_is_not_taken_for_a_stop_file(tmp_path):
+    somebodys = tmp_path / "notes"
+    somebodys.write_text("of somebody")
+    with pytest.raises(PreflightError, match="notes: there is a file with something else in it"):
+        stop_file.clear(str(somebodys))
+    assert somebodys.read_text() == "of somebody"
+
+
+def test_a_job_server_that_is_not_there_is_named_before_anything_is_done():
+    argv = ["--kafka_topics=t", "--group_id=g", "--pubsub_topic=projects/p/topics/out"]
+    argv += ["--bootstrap_servers=h:1", "--runner=PortableRunner", "--job_endpoint=localhost:1"]
+    [check] = job_server.checks(parse("kafka_to_ps", argv, {})).values()
+    with pytest.raises(PreflightError, match="reach job server localhost:1: Connection refused"):
+        check()
+
+
 def test_a_stop_file_is_known_by_one_name_everywhere():
     argv = ["--kafka_topics=t", "--group_id=g", "--pubsub_topic=projects/p/topics/out"]
     argv += ["--bootstrap_servers=h:1", "--runner=PortableRunner", "--stop_file=x/stop"]
@@ -108,7 +125,7 @@ class Job:
     def wait_until_finish(self) -> None:
         self._bridge.control.stop("SIGTERM")
         if self._bridge.config.stop_file:
-            while not stop_file._is_there(self._bridge.config.stop_file):
+            while not stop_file.is_there(self._bridge.config.stop_file):
                 pass
             return
         assert self._cancelled.wait(20)
@@ -126,6 +143,30 @@ def test_a_stop_reaches_a_job_and_its_counts_come_back(tmp_path, name):
     portable.run(Job(bridge), bridge)
     bridge.close()
     assert bridge.counts.totals()["delivered"] == 7
+
+
+def test_a_stop_that_the_workers_saw_first_is_one(tmp_path, monkeypatch):
+    url = str(tmp_path / "stop")
+    bridge = Bridge(BridgeConfig("test", stop_file=url))
+    job = Job(bridge)
+    monkeypatch.setattr(job, "wait_until_finish", lambda: stop_file.put(url))
+    portable.run(job, bridge)
+    bridge.close()
+    assert bridge.control.stop_reason == "--stop_file"
+
+
+def test_a_job_that_cannot_be_cancelled_is_named(caplog, monkeypatch):
+    bridge = Bridge(BridgeConfig("test"))
+    job = Job(bridge)
+
+    def refused() -> None:
+        job._cancelled.set()
+        raise ConnectionError("UNAVAILABLE:\n no job server")
+
+    monkeypatch.setattr(job, "cancel", refused)
+    portable.run(job, bridge)
+    bridge.close()
+    assert "cancel job job-1: UNAVAILABLE: no job server; it goes on" in caplog.text
 
 
 def test_a_job_that_fails_by_itself_is_a_failure():

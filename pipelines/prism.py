@@ -57,8 +57,8 @@ def located(beam_args: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     if options.view_as(PortableOptions).job_endpoint:
         return list(beam_args)
     given = options.view_as(PrismRunnerOptions).prism_location
-    if given and "://" not in given and not os.path.isfile(given):
-        raise UsageError(f"--prism_location: there is no file {given}; make prism builds one")
+    if given and "://" not in given and not (_is_beams(given) and os.access(given, os.X_OK)):
+        raise UsageError(f"--prism_location: {given} is not Beam's prism; make prism builds one")
     if given:
         return list(beam_args)
     if found := find(environ):

@@ -22,7 +22,7 @@ from pipelines import graph
 from transforms.errors import UsageError
 
 NATIVE_READ = "beam:transform:pubsub_read:v1"
-PRISM = ("--runner=PrismRunner", f"--prism_location={sys.executable}")
+PRISM = ("--runner=PrismRunner", "--job_endpoint=localhost:1")
 RUNNERS = [jobs.DATAFLOW, PRISM, ()]
 LIVE = [route for route in jobs.FLAGS if not route.startswith("backfill")]
 SHUFFLES = {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"}

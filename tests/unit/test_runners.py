@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
@@ -46,11 +47,12 @@ def test_beams_prism_is_found_wherever_go_or_make_put_it(nothing_built, tmp_path
 
 
 def test_without_prism_the_run_is_refused_and_nothing_is_downloaded(nothing_built, monkeypatch):
-    monkeypatch.setattr(prism.Path, "home", lambda: prism.Path("/nowhere"))
+    monkeypatch.setenv("HOME", "/nowhere")
     with pytest.raises(UsageError, match=r"there is no prism on the PATH.*make prism"):
         prism.located(["--runner=PrismRunner"], {"PATH": "/nowhere"})
-    with pytest.raises(UsageError, match="no file /nowhere/prism; make prism"):
-        prism.located(["--runner=PrismRunner", "--prism_location=/nowhere/prism"], {})
+    for other in ("/nowhere/prism", sys.executable):
+        with pytest.raises(UsageError, match=f"{other} is not Beam's prism; make prism"):
+            prism.located(["--runner=PrismRunner", f"--prism_location={other}"], {})
 
 
 def test_a_stop_file_stops_a_bridge_and_is_gone_when_one_begins(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines import options
 from pipelines.flags import Pipeline
-from pipelines.flex_templates import metadata
+from pipelines.flex_templates import elsewhere, metadata
 from transforms.errors import UsageError
 
 _API = "https://dataflow.googleapis.com/v1b3"
@@ -123,7 +123,7 @@ _MAX_WORKERS = 2
 
 def example(pipeline: Pipeline, place: Place, given: Mapping[str, str]) -> Launch:
     """A launch with an example's parameters, or in their place with those that are given; an empty
-    value takes one out.
+    value takes one out. Reads nothing.
 
     Raises:
       UsageError: Dataflow or the launcher would refuse it.
@@ -135,7 +135,9 @@ def example(pipeline: Pipeline, place: Place, given: Mapping[str, str]) -> Launc
     for name in values.keys() - regexes.keys():
         raise UsageError(f"{name}: is not a parameter of {pipeline}; see templates/{pipeline}.json")
     # First the launcher's own check, which says what would be right.
-    checked = options.parse(pipeline, [*_flags(values), *_flags(_of_the_launcher(place))], {})
+    with elsewhere.stand_ins(values) as here:
+        checked = options.parse(pipeline, [*_flags(here), *_flags(_of_the_launcher(place))], {})
+    elsewhere.refuse_references(checked)
     for name, value in values.items():
         if not all(re.fullmatch(regex, value) for regex in regexes[name]):
             raise UsageError(f"{name}: {value!r} is not of the form that the template takes")

@@ -19,8 +19,13 @@ from google.protobuf import json_format
 
 from pipelines.flags import PIPELINES
 from pipelines.flex_templates.__main__ import main
+from transforms import named_files
 
 SECRET = "secret:projects/my-project/secrets/kafka-password/versions/latest"
+
+
+REGISTRY = ["schema_registry=http://registry:8081"]
+NO_NIGHTS = ["change_hour=", "bootstrap_servers="]
 
 
 @pytest.fixture(params=PIPELINES)
@@ -99,6 +104,19 @@ def test_parameters_take_the_place_of_the_examples(launch) -> None:
         (["ps_to_kafka", "report=x.json"], "report: is not a parameter of ps_to_kafka"),
         (["ps_to_kafka", "archive=/a/folder"], "--archive: /a/folder is on each worker's own disk"),
         (["ps_to_kafka", "kafka_config=sasl.password=hunter2"], "'sasl.password' would stand in"),
+        (["ps_to_kafka", "kafka_config=sasl.password=hunter2"], "give a reference, secret:proj"),
+        (["backfill", "kafka_config=sasl.password=env:NAME"], "sasl.password: env:NAME is on this"),
+        (["archive", 'kafka_config={"ssl.key.password": "file:/k"}'], "file:/k is on this machine"),
+        (["archive", "format=json", *REGISTRY, "schema_registry_login=env:A"], "env:A is on this"),
+        (["archive", "kafka_properties=deploy/kafka.properties"], "copy it into a bucket"),
+        (["archive", "kafka_properties=gs://b/a,/no/such"], "kafka_properties: /no/such is not at"),
+        (["archive", "start=offsets=setup.py"], "start: setup.py is not at gs://"),
+        (["backfill", "night=", "offsets=setup.py"], "offsets: setup.py is not at gs://"),
+        (["backfill", "offsets=gs://b/o"], "--night and --offsets: say in one way"),
+        (
+            ["archive", "kafka_topics=^(a", "change_hour=", "stop=offsets=gs://b/o"],
+            "--kafka_topics",
+        ),
         (["backfill", "night"], "night: is not NAME=VALUE"),
     ],
 )
@@ -109,6 +127,25 @@ def test_nothing_is_printed_that_would_be_refused(arguments, says, capsys) -> No
     assert says in printed.err
     assert printed.err.count("\n") == 1
     assert "hunter2" not in printed.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["kafka_properties=gs://b/kafka.properties,gs://b/jaas.conf", "bootstrap_servers="],
+        ["start=offsets=gs://b/o.json", "stop=offsets=gs://b/o.json"],
+        ["start=offsets=gs://b/o.json", "kafka_topics=kafka:9092;^a", *NO_NIGHTS],
+        ["start=offsets=gs://b/o.json", "kafka_topics=a,b", "change_hour="],
+        ["kafka_config=ssl.ca.location=file:/etc/ssl/ca.pem"],
+    ],
+    ids=str,
+)
+def test_files_at_gs_are_named_and_not_read(arguments, launch, monkeypatch) -> None:
+    monkeypatch.setattr(named_files, "_remote", None)
+    _, body = launch("kafka_to_ps", *arguments)
+    given = dict(argument.split("=", 1) for argument in arguments)
+    wanted = {name: value for name, value in given.items() if value}
+    assert wanted.items() <= body["launchParameter"]["parameters"].items()
 
 
 # -- staging ---------------------------------------------------------------------------------------

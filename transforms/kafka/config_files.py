@@ -185,8 +185,9 @@ def _complaint(full: str, name: str, value: str, in_file: bool) -> str | None:
             secrets.check(value)
         elif secret and not in_file:
             return (
-                f"'{full}' would stand in the list of processes; give a reference such as "
-                "env:NAME or file:PATH, or put it into a file for --kafka_properties"
+                f"'{full}' would stand in a job's parameters and the list of processes; give a "
+                "reference, secret:projects/P/secrets/S/versions/V, env:NAME or file:PATH, or on "
+                "one machine put it into a file for --kafka_properties"
             )
         elif PROVIDER.search(value):
             return f"'{full}': {NO_PROVIDERS}"

@@ -90,26 +90,35 @@ DOCKER ?= docker
 GCLOUD ?= gcloud
 
 .PHONY: template
-template: template-arguments $(VENV)/.installed ## the images of the flex templates, pushed; and staged: IMAGE=... BUCKET=...
+template: template-arguments $(VENV)/.installed ## the images of the flex templates, pushed; and staged: IMAGE=...:TAG BUCKET=...
 	@mkdir -p build/templates
 	@set -e; for name in $(TEMPLATES); do \
+		$(BIN)/python -m pipelines.flex_templates spec $$name --image='$(IMAGE)'-$$name \
+			> build/templates/$$name.json; \
 		$(DOCKER) build --platform linux/amd64 --target $$name --tag $(IMAGE)-$$name --file templates/Dockerfile .; \
 		$(DOCKER) push $(IMAGE)-$$name; \
-		$(BIN)/python -m pipelines.flex_templates spec $$name --image=$(IMAGE)-$$name \
-			> build/templates/$$name.json; \
-		$(GCLOUD) storage cp build/templates/$$name.json gs://$(BUCKET)/templates/$$name.json; \
+		$(GCLOUD) storage cp build/templates/$$name.json \
+			gs://$(patsubst %/,%,$(patsubst gs://%,%,$(BUCKET)))/templates/$$name.json; \
 	done
 
 .PHONY: template-arguments
 template-arguments:
 	@test -n "$(IMAGE)" && test -n "$(BUCKET)" || { echo "template: IMAGE or BUCKET: missing; for" \
-		"example IMAGE=us-central1-docker.pkg.dev/my-project/bridge/bridge BUCKET=my-bucket" >&2; exit 2; }
+		"example IMAGE=us-central1-docker.pkg.dev/my-project/bridge/bridge:1.0 BUCKET=my-bucket" >&2; exit 2; }
+
+# Through the environment, and unread by make and shell: values have $, ;, | and quotes in them.
+unexport PARAMETERS
+launch-example: export LAUNCH_PARAMETERS := $(value PARAMETERS)
+given = $(if $($(2)),--$(1)='$($(2))')
 
 .PHONY: launch-example
-launch-example: $(VENV)/.installed ## how one is launched: TEMPLATE, PROJECT, REGION, BUCKET, IMAGE, PARAMETERS='NAME=VALUE ...'
-	@$(BIN)/python -m pipelines.flex_templates launch $(or $(TEMPLATE),ps_to_kafka) $(PARAMETERS) \
-		$(if $(PROJECT),--project=$(PROJECT)) $(if $(REGION),--region=$(REGION)) \
-		$(if $(BUCKET),--bucket=$(BUCKET)) $(if $(IMAGE),--image=$(IMAGE)-$(or $(TEMPLATE),ps_to_kafka))
+launch-example: $(VENV)/.installed ## how one is launched: IMAGE, BUCKET, PROJECT, TEMPLATE, PARAMETERS='NAME=VALUE ...' (docs/dataflow.md)
+	@$(BIN)/python -m pipelines.flex_templates launch $(or $(TEMPLATE),ps_to_kafka) "$$LAUNCH_PARAMETERS" \
+		$(call given,project,PROJECT) $(call given,region,REGION) $(call given,bucket,BUCKET) \
+		$(if $(IMAGE),--image='$(IMAGE)-$(or $(TEMPLATE),ps_to_kafka)') \
+		$(call given,service_account,SERVICE_ACCOUNT) $(call given,job_name,JOB_NAME) \
+		$(call given,network,NETWORK) $(call given,subnetwork,SUBNETWORK) \
+		$(call given,max_workers,MAX_WORKERS) $(call given,update,UPDATE)
 
 .PHONY: format
 format: $(VENV)/.installed-dev ## formats the code, and repairs what the linter can

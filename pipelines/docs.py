@@ -12,6 +12,7 @@ from pipelines.audit import options as audit_options
 from pipelines.console import options as console_options
 from pipelines.flags import ARCHIVE, BACKFILL, BRIDGES, PIPELINES, Flag, Pipeline
 from pipelines.flex_templates import launch, metadata
+from pipelines.flex_templates.place import example_place
 from pipelines.redrive import options as redrive_options
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -98,8 +99,8 @@ def replaced(page: str, text: str, tables: str) -> str:
 
 
 def _launch_of_the_schedule() -> str:
-    place = launch.example_place(BACKFILL)
-    return launch.text(launch.body(launch.example(BACKFILL, place, {})))
+    example = launch.example(BACKFILL, example_place(BACKFILL, {}), {})
+    return launch.text(launch.body(example))
 
 
 def made() -> Iterator[tuple[Path, str, str]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
 from collections.abc import Sequence
 
 from pipelines.command_line import Parser
 from pipelines.flags import PIPELINES
 from pipelines.flex_templates import launch
+from pipelines.flex_templates.place import SETTINGS, example_place, tagged
 from transforms.errors import UsageError
-
-_PLACE = ("project", "region", "bucket", "image")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,22 +26,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(said: argparse.Namespace) -> int:
     if said.what == "spec":
-        print(launch.text(launch.container_spec(said.template, said.image)), end="")
+        print(launch.text(launch.container_spec(said.template, tagged(said.image))), end="")
         return 0
-    given = {name: getattr(said, name) for name in _PLACE if getattr(said, name)}
-    place = launch.example_place(said.template, **given)
-    checked = launch.example(said.template, place, _pairs(said.parameters))
+    given = {name: getattr(said, name) for name in SETTINGS if getattr(said, name)}
+    place = example_place(said.template, given)
+    parameters = [pair for text in said.parameters for pair in _pairs(text)]
+    checked = launch.example(said.template, place, dict(parameters))
     print(launch.command(checked))
     print(f"\n# or, for a scheduler, with this body: POST {launch.url(place)}")
     print(launch.text(launch.body(checked)), end="")
     return 0
 
 
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    for text in texts:
-        if "=" not in text:
-            raise UsageError(f"{text}: is not NAME=VALUE")
-    return {name: value for name, _, value in (text.partition("=") for text in texts)}
+_NEXT = re.compile(r"\s+(?=[a-z][a-z0-9_]*=)")
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Parameters from `NAME=VALUE NAME=VALUE ...`, where a value goes on to the next name, whatever
+    is in it; or from a JSON object, as the body of a launch has them.
+
+    Raises:
+      UsageError: it is neither.
+    """
+    if text.lstrip().startswith("{"):
+        return _of_json(text)
+    pairs = _NEXT.split(text.strip()) if text.strip() else []
+    for pair in pairs:
+        if "=" not in pair:
+            raise UsageError(f"{pair.split()[0]}: is not NAME=VALUE")
+    return [(name, value) for name, _, value in (pair.partition("=") for pair in pairs)]
+
+
+def _of_json(text: str) -> list[tuple[str, str]]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise UsageError('parameters: are no JSON object such as {"night": "today"}') from None
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise UsageError(f"{name}: is no text in JSON; write it in quotes")
+    return list(found.items())
 
 
 def _parser() -> Parser:
@@ -51,8 +76,8 @@ def _parser() -> Parser:
     spec.add_argument("--image", required=True)
     example = commands.add_parser("launch", help="the command, and the body, of a launch")
     example.add_argument("template", choices=PIPELINES)
-    example.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
-    for name in _PLACE:
+    example.add_argument("parameters", nargs="*", metavar="NAME=VALUE ...")
+    for name in SETTINGS:
         example.add_argument(f"--{name}")
     return parser
 

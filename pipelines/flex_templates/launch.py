@@ -15,50 +15,13 @@ from typing import Any
 from pipelines import options
 from pipelines.flags import Pipeline
 from pipelines.flex_templates import elsewhere, metadata
+from pipelines.flex_templates.place import Place
+from pipelines.resource_names import brokers_and_topics
 from transforms.errors import UsageError
 
 _API = "https://dataflow.googleapis.com/v1b3"
 _AT_LEAST_ONCE = "streaming_mode_at_least_once"
 """As an experiment, as which both gcloud and the request take it; only streams have modes."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a template is staged and launched.
-
-    Attributes:
-      image: the template's own, which its workers run, too.
-      job_name: of the job.
-    """
-
-    project: str
-    region: str
-    bucket: str
-    image: str
-    service_account: str
-    job_name: str
-
-    def template(self, pipeline: Pipeline) -> str:
-        """The file that names the image."""
-        return f"gs://{self.bucket}/templates/{pipeline}.json"
-
-
-def example_place(
-    pipeline: Pipeline,
-    project: str = "my-project",
-    region: str = "us-central1",
-    bucket: str = "my-bucket",
-    image: str = "",
-) -> Place:
-    """A place of an example; what is empty follows from the rest."""
-    return Place(
-        project,
-        region,
-        bucket,
-        image or f"{region}-docker.pkg.dev/{project}/bridge/bridge-{pipeline}",
-        f"bridge@{project}.iam.gserviceaccount.com",
-        pipeline.replace("_", "-"),
-    )
 
 
 @dataclass(frozen=True)
@@ -118,18 +81,23 @@ _EXAMPLES: Mapping[Pipeline, Mapping[str, str]] = {
     "archive": {**_FROM_KAFKA, **_TO_ARCHIVE, **_LOGGED_IN},
     "backfill": {"night": "yesterday", **_FROM_KAFKA, **_TO_ARCHIVE, **_LOGGED_IN},
 }
-_MAX_WORKERS = 2
 
 
 def example(pipeline: Pipeline, place: Place, given: Mapping[str, str]) -> Launch:
     """A launch with an example's parameters, or in their place with those that are given; an empty
-    value takes one out. Reads nothing.
+    value takes one out, and so does one that it would not go with. Reads nothing.
 
     Raises:
       UsageError: Dataflow or the launcher would refuse it.
     """
     fields = {"project": place.project, "bucket": place.bucket}
-    own = {name: text.format(**fields) for name, text in _EXAMPLES[pipeline].items()}
+    gone = {
+        "change_hour": "kafka_topics" in given,
+        "bootstrap_servers": bool(brokers_and_topics(given.get("kafka_topics", ""))[0]),
+        "kafka_config": "kafka_properties" in given,
+    }
+    examples = {n: text for n, text in _EXAMPLES[pipeline].items() if not gone.get(n)}
+    own = {name: text.format(**fields) for name, text in examples.items()}
     values = {name: value for name, value in {**own, **given}.items() if value}
     regexes = {each["name"]: each["regexes"] for each in metadata.metadata(pipeline)["parameters"]}
     for name in values.keys() - regexes.keys():
@@ -141,6 +109,8 @@ def example(pipeline: Pipeline, place: Place, given: Mapping[str, str]) -> Launc
     for name, value in values.items():
         if not all(re.fullmatch(regex, value) for regex in regexes[name]):
             raise UsageError(f"{name}: {value!r} is not of the form that the template takes")
+    if place.update and checked.bounded:
+        raise UsageError("UPDATE: a job that ends by itself is not replaced; leave it out")
     return Launch(pipeline, place, values, not checked.bounded)
 
 
@@ -170,18 +140,23 @@ def body(launch: Launch) -> dict[str, Any]:
         "stagingLocation": f"gs://{place.bucket}/staging",
         "serviceAccountEmail": place.service_account,
         "sdkContainerImage": place.image,
-        "maxWorkers": _MAX_WORKERS,
+        "maxWorkers": place.max_workers,
     }
+    if place.network:
+        environment["network"] = place.network
+    if place.subnetwork:
+        environment["subnetwork"] = place.subnetwork
     if launch.streams:
         environment["additionalExperiments"] = [_AT_LEAST_ONCE]
-    return {
-        "launchParameter": {
-            "jobName": place.job_name,
-            "containerSpecGcsPath": place.template(launch.pipeline),
-            "parameters": dict(launch.values),
-            "environment": environment,
-        }
+    parameter: dict[str, Any] = {
+        "jobName": place.job_name,
+        "containerSpecGcsPath": place.template(launch.pipeline),
+        "parameters": dict(launch.values),
+        "environment": environment,
     }
+    if place.update:
+        parameter["update"] = True
+    return {"launchParameter": parameter}
 
 
 def text(message: Mapping[str, Any]) -> str:
@@ -208,7 +183,13 @@ def _gcloud_flags(launch: Launch) -> Iterator[str]:
     yield f"--temp-location=gs://{place.bucket}/tmp"
     yield f"--staging-location=gs://{place.bucket}/staging"
     yield f"--service-account-email={place.service_account}"
-    yield f"--max-workers={_MAX_WORKERS}"
+    yield f"--max-workers={place.max_workers}"
+    if place.network:
+        yield f"--network={place.network}"
+    if place.subnetwork:
+        yield f"--subnetwork={place.subnetwork}"
+    if place.update:
+        yield "--update"
     if launch.streams:
         yield f"--additional-experiments={_AT_LEAST_ONCE}"
     # Its flags have no image: as a parameter it comes to the launcher all the same.

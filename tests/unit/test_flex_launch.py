@@ -24,8 +24,8 @@ from transforms import named_files
 SECRET = "secret:projects/my-project/secrets/kafka-password/versions/latest"
 
 
+MINE = ["--project=other-1", "--bucket=gs://mine/", "--image=registry.example.org/bridge:1"]
 REGISTRY = ["schema_registry=http://registry:8081"]
-NO_NIGHTS = ["change_hour=", "bootstrap_servers="]
 
 
 @pytest.fixture(params=PIPELINES)
@@ -84,7 +84,7 @@ def test_dataflow_knows_every_field_of_the_body(pipeline, launch) -> None:
 
 
 def test_parameters_take_the_place_of_the_examples(launch) -> None:
-    own = ["kafka_topics=^a~b|c", "change_hour=", "stop=now", "--project=other-1", "--bucket=mine"]
+    own = ["kafka_topics=^a~b|c", "stop=now", *MINE]
     words, body = launch("kafka_to_ps", *own)
     parameters = body["launchParameter"]["parameters"]
     assert parameters["kafka_topics"] == "^a~b|c"
@@ -94,6 +94,29 @@ def test_parameters_take_the_place_of_the_examples(launch) -> None:
     said = dictionary(flags(words)["parameters"])
     assert said["kafka_topics"] == "^a~b|c"
     assert "additional-experiments" not in flags(words)  # a job that ends has no streaming mode
+
+
+def test_where_and_as_whom_is_the_same_in_command_and_body(launch) -> None:
+    settings = {
+        "service-account-email": "me@other-1.iam.gserviceaccount.com",
+        "network": "net",
+        "subnetwork": "regions/r/subnetworks/s",
+        "max-workers": "7",
+    }
+    given = {**settings, "service_account": settings["service-account-email"], "job_name": "mine"}
+    del given["service-account-email"]
+    own = [f"--{name.replace('-', '_')}={value}" for name, value in given.items()]
+    words, body = launch("ps_to_kafka", *MINE, *own, "--update=true")
+    asked = body["launchParameter"]
+    assert settings.items() <= flags([w for w in words if w != "--update"]).items()
+    assert "--update" in words
+    assert asked["update"] is True
+    assert (words[4], asked["jobName"]) == ("mine", "mine")
+    environment = asked["environment"]
+    assert environment["serviceAccountEmail"] == settings["service-account-email"]
+    assert (environment["network"], environment["subnetwork"]) == ("net", "regions/r/subnetworks/s")
+    assert environment["maxWorkers"] == 7
+    json_format.ParseDict(body, dataflow.LaunchFlexTemplateRequest.pb()())
 
 
 @pytest.mark.parametrize(
@@ -114,10 +137,17 @@ def test_parameters_take_the_place_of_the_examples(launch) -> None:
         (["backfill", "night=", "offsets=setup.py"], "offsets: setup.py is not at gs://"),
         (["backfill", "offsets=gs://b/o"], "--night and --offsets: say in one way"),
         (
-            ["archive", "kafka_topics=^(a", "change_hour=", "stop=offsets=gs://b/o"],
+            ["archive", "kafka_topics=^(a", "stop=offsets=gs://b/o"],
             "--kafka_topics",
         ),
         (["backfill", "night"], "night: is not NAME=VALUE"),
+        (["backfill", '{"night": 1}'], "night: is no text in JSON"),
+        (["backfill", "--project=other-1"], "IMAGE: missing"),
+        (["backfill", "--image=r.io/bridge-backfill"], "has no tag of its own"),
+        (["backfill", "--image=r.io/bridge:latest-backfill"], "has no tag of its own"),
+        (["backfill", "--image=bridge"], "IMAGE: bridge is no image of a registry"),
+        (["backfill", *MINE, "--bucket=a/b"], "BUCKET: 'a/b' is not"),
+        (["backfill", *MINE, "--update=true"], "UPDATE: a job that ends"),
     ],
 )
 def test_nothing_is_printed_that_would_be_refused(arguments, says, capsys) -> None:
@@ -132,10 +162,10 @@ def test_nothing_is_printed_that_would_be_refused(arguments, says, capsys) -> No
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["kafka_properties=gs://b/kafka.properties,gs://b/jaas.conf", "bootstrap_servers="],
+        ["kafka_properties=gs://b/a.properties,gs://b/jaas.conf", "bootstrap_servers="],
         ["start=offsets=gs://b/o.json", "stop=offsets=gs://b/o.json"],
-        ["start=offsets=gs://b/o.json", "kafka_topics=kafka:9092;^a", *NO_NIGHTS],
-        ["start=offsets=gs://b/o.json", "kafka_topics=a,b", "change_hour="],
+        ["start=offsets=gs://b/o.json", "kafka_topics=kafka:9092;^a"],
+        ["start=offsets=gs://b/o.json", "kafka_topics=a,b"],
         ["kafka_config=ssl.ca.location=file:/etc/ssl/ca.pem"],
     ],
     ids=str,
@@ -179,7 +209,7 @@ def _there_already() -> list[str]:
 
 
 def test_make_template_builds_pushes_and_stages_all_four(make) -> None:
-    done, said = make("template", "IMAGE=registry.example.org/bridge:1", "BUCKET=my-bucket")
+    done, said = make("template", "IMAGE=registry.example.org/bridge:1", "BUCKET=gs://my-bucket/")
     assert done.returncode == 0, done.stderr
     for name in PIPELINES:
         image = f"registry.example.org/bridge:1-{name}"
@@ -208,14 +238,42 @@ def test_make_launch_example_passes_its_variables_on(make) -> None:
     done, _ = make(
         "launch-example",
         "TEMPLATE=archive",
-        "IMAGE=registry.example.org/bridge",
+        "IMAGE=registry.example.org/bridge:1",
         "PROJECT=other-1",
         "REGION=europe-west1",
         "BUCKET=mine",
-        "PARAMETERS=kafka_topics=alerts change_hour=",
+        "PARAMETERS=kafka_topics=alerts",
     )
     assert done.returncode == 0, done.stderr
     assert "--region=europe-west1" in done.stdout
     assert "kafka_topics=alerts~group_id=my-bridge~archive=gs://mine/archive" in done.stdout
-    assert '"sdkContainerImage": "registry.example.org/bridge-archive"' in done.stdout
+    assert '"sdkContainerImage": "registry.example.org/bridge:1-archive"' in done.stdout
     assert "projects/other-1/locations/europe-west1/flexTemplates:launch" in done.stdout
+
+
+HARD = {
+    "kafka_topics": "kafka1.example.org:9092;^ztf_(a|b)\\.[0-9]{8}$",
+    "kafka_config": '{"security.protocol": "SSL", "client.id": "it\'s `one` $(two) \\"three\\""}',
+}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        " ".join(f"{name}={value}" for name, value in HARD.items()),
+        json.dumps(HARD, indent=1),
+    ],
+    ids=["words", "json"],
+)
+def test_make_launch_example_leaves_values_as_they_are(given, make) -> None:
+    done, _ = make("launch-example", "TEMPLATE=kafka_to_ps", f"PARAMETERS={given}")
+    assert done.returncode == 0, done.stderr
+    body = json.loads(done.stdout.partition("\n\n# ")[2].partition("\n")[2])
+    assert HARD.items() <= body["launchParameter"]["parameters"].items()
+
+
+def test_make_template_refuses_an_image_that_moves(make) -> None:
+    done, said = make("template", "IMAGE=registry.example.org/bridge", "BUCKET=my-bucket")
+    assert done.returncode == 2
+    assert "IMAGE: registry.example.org/bridge-ps_to_kafka has no tag of its own" in done.stderr
+    assert said == []

@@ -197,4 +197,4 @@ def help_text(f: Flag, pipeline: Pipeline) -> str:
     notes = [f"default: {default}" if default else "", f"or {f.env}" if f.env else ""]
     notes.append(f.shown_runners(pipeline))
     said = "; ".join(filter(None, notes))
-    return (f.help + (f" ({said})" if said else "")).replace("%", "%%")
+    return (f.help_for(pipeline) + (f" ({said})" if said else "")).replace("%", "%%")

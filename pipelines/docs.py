@@ -53,7 +53,7 @@ def _lines(flags: Sequence[Flag], pipelines: Sequence[Pipeline]) -> Iterator[str
             yield from ("| flag | what it does | default |", "| --- | --- | --- |")
         cells = (
             _name(f),
-            _escaped(f.help) + _where(f, takers, pipelines),
+            _escaped(f.help_for(takers[0])) + _where(f, takers, pipelines),
             _escaped(f.shown_default()),
         )
         yield f"| {' | '.join(cells)} |"

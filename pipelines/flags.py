@@ -82,6 +82,8 @@ class Flag:
       default: the value where the flag is not given, or a function of pipeline and runner.
       default_text: the default as help shows it, where its own text would not do.
       help: what the flag does, without its default.
+      help_in: what is said of it in some pipelines beside that.
+      form_help: what a template's form says instead, where a command line is another matter.
       group: the heading under which help shows it.
       where: pipelines and runners that know it.
       side: what a run has to do for the flag to mean something, such as `reads kafka`; empty for
@@ -113,6 +115,8 @@ class Flag:
     secret: bool = False
     negation: str = ""
     env: str = ""
+    help_in: Mapping[Pipeline, str] = field(default_factory=dict)
+    form_help: str = ""
     beams_too: bool = False
     template: str = "TEXT"
     parent: str = ""
@@ -121,6 +125,10 @@ class Flag:
     def is_boolean(self) -> bool:
         """Whether the flag may stand without a value."""
         return self.parse is values.boolean
+
+    def help_for(self, pipeline: Pipeline) -> str:
+        """What the flag does in a pipeline."""
+        return " ".join(filter(None, (self.help, self.help_in.get(pipeline))))
 
     def default_for(self, pipeline: Pipeline, runner: Runner) -> Any:
         """The value where the flag is not given."""

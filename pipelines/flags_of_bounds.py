@@ -90,6 +90,9 @@ class BoundFlags:
         "run is finite, and does not join its group. night_end: go on until the night in which the "
         "run began is over, and what --kafka_topics name after it and the nights before is read "
         "to its end.",
+        form_help="Stop each partition before this: what is there at the start, the first record "
+        "of that time or later, or that offset; partitions that a file does not name are not read. "
+        "Such a run is a batch job, and does not join its group.",
         group=END,
         where=LIVE_KAFKA,
         side="reads kafka",
@@ -169,6 +172,8 @@ class BoundFlags:
         {},
         "Only these offsets: JSON such as "
         '{"alerts": {"0": "100-199,250"}}, which --missing of the audit writes.',
+        form_help='A file with the offsets, and no others: JSON such as {"alerts": {"0": '
+        '"100-199,250"}}, as the audit writes what is missing.',
         group=WHAT,
         where=where(BACKFILL),
         parse=ranges.offset_ranges,

@@ -14,6 +14,7 @@ from pipelines import resource_names
 from pipelines.flag_values import KeySource, TopicLayout
 from pipelines.flags import (
     BACKFILL,
+    BRIDGES,
     LIVE_KAFKA,
     MAPS,
     READS_KAFKA,
@@ -79,6 +80,10 @@ class EndFlags:
         0,
         "Hour of UTC at which one night becomes the next. Up to 12, a night begins on its date at "
         "that hour; after 12, on the day before.",
+        help_in={
+            **dict.fromkeys(LIVE_KAFKA, "Of topics with a date in their names."),
+            BACKFILL: "Of --night, or topics with a date in their names.",
+        },
         default_text="0",
         group=ENDS,
         where=READS_KAFKA,
@@ -88,26 +93,26 @@ class EndFlags:
     )
     days_back: int = flag(
         2,
-        "So many nights before tonight are read beside it.",
+        "How many nights before tonight are read, too, of topics with a date in their names.",
         group=ENDS,
         where=LIVE_KAFKA,
         side="reads kafka",
         parse=values.whole_number_in(0, 366),
-        metavar="N",
+        metavar="NIGHTS",
         template="NUMBER",
     )
     group_id: str = flag(
         "",
-        "Kafka consumer group: its committed offsets are where a restart goes on. A backfill does "
-        "not touch it: its own is GROUP_ID-backfill-NAME.",
+        "Kafka consumer group: its committed offsets are where a restart goes on.",
+        help_in={BACKFILL: "A backfill does not touch it: its own is GROUP_ID-backfill-HASH."},
         group=ENDS,
         where=READS_KAFKA,
         metavar="G",
     )
     pubsub_topic: str = flag(
         "",
-        "Pub/Sub topic to write; {kafka.topic} and {attribute:NAME} in T stand for what each "
-        "record has (docs/mapping.md).",
+        "Pub/Sub topic to write; {kafka.topic} and {attribute:NAME} in its name stand for "
+        "what each record has (docs/mapping.md).",
         group=ENDS,
         where=WRITES_PUBSUB,
         side="writes pubsub",
@@ -117,8 +122,11 @@ class EndFlags:
     )
     archive: str = flag(
         "",
-        "Folder to keep whole records in, as Avro containers that appear when they are complete: "
-        "beside the destination, or as it.",
+        "Folder to keep whole records in, in files that appear when they are complete.",
+        help_in={
+            **dict.fromkeys(BRIDGES, "They are kept beside the destination."),
+            BACKFILL: "Beside another destination, or as the only one.",
+        },
         group=ENDS,
         parse=values.folder,
         metavar="FOLDER|gs://...|s3://...",
@@ -145,8 +153,8 @@ class EndFlags:
     )
     create_topics: TopicLayout | None = flag(
         None,
-        "Create the Kafka topic so if it is missing; without this a missing topic is an error, "
-        "since adding partitions later moves keys.",
+        "Create the Kafka topic with these if it is missing; without this a missing topic is an "
+        "error, since adding partitions later moves keys.",
         group=ENDS,
         where=WRITES_KAFKA,
         side="writes kafka",
@@ -265,7 +273,7 @@ class EndFlags:
     )
     schema_registry_login: str = flag(
         "",
-        "A reference to USER:PASSWORD for it.",
+        "A reference to USER:PASSWORD for the schema registry.",
         group=ARCHIVE_FILES,
         side="writes archive",
         parse=values.secret_reference,

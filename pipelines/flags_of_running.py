@@ -81,6 +81,8 @@ class RunningFlags:
         "The service account to act as, for Pub/Sub and for gs://; or with commas between them a "
         "chain, of which each may act as the next one. On Dataflow to check and to launch alone: "
         "workers are --service_account_email.",
+        form_help="The service account to check and to launch as; or with commas between them a "
+        "chain, of which each may act as the next one. Workers are the job's own.",
         group=PUBSUB,
         parse=resource_names.service_accounts,
         metavar="EMAIL[,EMAIL...]",
@@ -92,6 +94,10 @@ class RunningFlags:
         'several as {"security.protocol": "SASL_SSL", ...}; wins over --kafka_properties. A '
         "value may be a reference, and a secret must: env:NAME, "
         "file:PATH or secret:projects/P/secrets/S/versions/V.",
+        form_help="Standard Kafka client properties as a JSON object, such as "
+        '{"security.protocol": "SASL_SSL", ...}, or a single one as KEY=VALUE; wins over '
+        "kafka_properties. A secret has to be a reference: "
+        "secret:projects/P/secrets/S/versions/V.",
         group=KAFKA,
         parse=values.kafka_properties,
         metavar="KEY=VALUE|JSON",
@@ -103,6 +109,8 @@ class RunningFlags:
         "A file (on disk, at gs:// or s3://) of standard Kafka client properties, as Java's "
         "clients and Kafka Connect have it, or a JAAS file; repeatable, or several with commas "
         "between them; the later one wins.",
+        form_help="Files of standard Kafka client properties, as Java's clients and Kafka Connect "
+        "have them, or JAAS files; the later one wins. Secrets in them have to be references.",
         group=KAFKA,
         parse=values.readable_files,
         metavar="FILE[,FILE...]",
@@ -111,6 +119,7 @@ class RunningFlags:
     krb5_conf: str = flag(
         "",
         "Kerberos' configuration.",
+        form_help="A reference to Kerberos' configuration, where it is not that of the image.",
         default_text="what the variable KRB5_CONFIG names, else /etc/krb5.conf",
         group=KAFKA,
         parse=values.file_or_reference,
@@ -204,7 +213,7 @@ class RunningFlags:
     delivery_timeout_s: float = flag(
         300.0,
         "How long a write is tried, and a service may stay away from when that is noticed, before "
-        "the bridge ends with exit status 1.",
+        "the bridge ends with an error.",
         group=SPEED,
         parse=values.number(at_least=1, at_most=36_000),
         metavar="S",

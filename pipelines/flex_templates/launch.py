@@ -100,6 +100,7 @@ def example(pipeline: Pipeline, place: Place, given: Mapping[str, str]) -> Launc
     own = {name: text.format(**fields) for name, text in examples.items()}
     values = {name: value for name, value in {**own, **given}.items() if value}
     regexes = {each["name"]: each["regexes"] for each in metadata.metadata(pipeline)["parameters"]}
+    forms = {f.name: metadata.form_of(f) for f in metadata.parameters(pipeline)}
     for name in values.keys() - regexes.keys():
         raise UsageError(f"{name}: is not a parameter of {pipeline}; see templates/{pipeline}.json")
     # First the launcher's own check, which says what would be right.
@@ -108,7 +109,7 @@ def example(pipeline: Pipeline, place: Place, given: Mapping[str, str]) -> Launc
     elsewhere.refuse_references(checked)
     for name, value in values.items():
         if not all(re.fullmatch(regex, value) for regex in regexes[name]):
-            raise UsageError(f"{name}: {value!r} is not of the form that the template takes")
+            raise UsageError(f"{name}: {value!r} is not {forms[name]}, as the template takes it")
     if place.update and checked.bounded:
         raise UsageError("UPDATE: a job that ends by itself is not replaced; leave it out")
     return Launch(pipeline, place, values, not checked.bounded)

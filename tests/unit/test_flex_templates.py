@@ -147,7 +147,7 @@ GOOD = {
     "days_back": ["0", "366"],
     "group_id": ["bridge", "a group: 1"],
     "pubsub_topic": ["projects/p/topics/alerts", "projects/p/topics/{kafka.topic}-{attribute:x}"],
-    "archive": ["gs://bucket/archive", "s3://bucket/a/b/"],
+    "archive": ["gs://bucket/archive", "gs://bucket/a/b/"],
     "from_archive": ["gs://bucket/archive"],
     "create_subscription_from": ["projects/p/topics/alerts"],
     "create_topics": ["6:3"],
@@ -155,15 +155,12 @@ GOOD = {
         "kafka://dead",
         "pubsub://projects/p/topics/dead",
         "gs://bucket/dead",
-        "s3://bucket/dead",
     ],
     "key": ["none", "ordering_key", "attribute:object id"],
     "file_bytes": ["256MB", "1000000", "1 GiB"],
     "file_seconds": ["60", "1.5"],
     "schema_registry": ["http://registry:8081", "https://registry.example.org/path/"],
     "schema_registry_login": [
-        "env:LOGIN",
-        "file:/etc/login",
         "secret:projects/p/secrets/s/versions/latest",
         "secret:projects/p/locations/l/secrets/s/versions/1",
     ],
@@ -181,11 +178,11 @@ GOOD = {
         "sasl.password=secret:projects/p/secrets/s/versions/1",
         '{"security.protocol": "SASL_SSL",\n "sasl.mechanism": "PLAIN"}',
     ],
-    "krb5_conf": ["file:/etc/krb5.conf", "secret:projects/p/secrets/krb5/versions/1"],
+    "krb5_conf": ["secret:projects/p/secrets/krb5/versions/1"],
     "shards": ["8"],
     "max_in_flight_bytes": ["100MB", "1GiB"],
-    "commit_interval_s": ["0.5", "5"],
-    "linger_ms": ["0", "5", "1e1"],
+    "commit_interval_s": ["0.5", "5", ".5", "5.", "+1e3", "0.01e-2"],
+    "linger_ms": ["0", "5", "1e1", "0.0"],
     "delivery_timeout_s": ["36000"],
     "revoke_timeout_s": ["10"],
     "metadata_interval_s": ["30"],
@@ -199,11 +196,19 @@ OF_FILES = {
     "from": ["offsets=gs://bucket/offsets.json"],
     "to": ["offsets=gs://bucket/offsets.json"],
     "offsets": ["gs://bucket/missing.json"],
-    "kafka_properties": ["gs://bucket/a.properties,gs://bucket/jaas.conf", "client.properties"],
+    "kafka_properties": ["gs://bucket/a.properties,gs://bucket/jaas.conf"],
 }
 """Whose parsers look for the files."""
 
-ANY_TEXT = {"group_id", "id_label", "kafka_properties"}
+OUT_OF_RANGE = {
+    "change_hour": ["24", "99", "-1"],
+    "days_back": ["1000", "1.5"],
+    "shards": ["0", "00"],
+    "file_seconds": ["0", "0.0", "-1", "1e", ".", "+"],
+    "stop": ["night_end", "offsets=/a/file"],
+}
+
+ANY_TEXT = {"group_id", "id_label"}
 CHOICES = {"ENUM", "BOOLEAN"}
 BY_NAME = {f.name: f for f in FLAGS}
 
@@ -214,7 +219,7 @@ def good_values(each: dict) -> list[str]:
     return GOOD.get(each["name"], [])
 
 
-def test_a_form_takes_what_the_flags_take(pipeline) -> None:
+def test_a_form_takes_what_the_flags_take_and_nothing_out_of_range(pipeline) -> None:
     for name, each in parameters(pipeline).items():
         values = good_values(each)
         assert values or name in OF_FILES, f"{name}: no example"
@@ -223,6 +228,8 @@ def test_a_form_takes_what_the_flags_take(pipeline) -> None:
             assert matches(each, value), (name, value)
         for value in OF_FILES.get(name, []):
             assert matches(each, value), (name, value)
+        for value in OUT_OF_RANGE.get(name, []):
+            assert not matches(each, value), (name, value)
         assert "defaultValue" not in each or matches(each, each["defaultValue"])
 
 
@@ -236,6 +243,11 @@ def test_a_form_refuses_plain_nonsense(pipeline) -> None:
         "gs:/bucket",
         "projects/p",
         "1,5",
+        "---",
+        "e",
+        "s3://bucket/a",
+        "env:NAME",
+        "file:/a/path",
     ]
     for name, each in parameters(pipeline).items():
         refused = [value for value in nonsense if not matches(each, value)]
@@ -269,6 +281,16 @@ def test_brokers_may_stand_before_topics_as_forms_have_it(text, brokers, topics)
         UsageError, match=r"--kafka_topics: names .* and --bootstrap_servers others"
     ):
         launched("kafka_to_ps", **least, bootstrap_servers="other:9092")
+
+
+def test_a_form_says_what_it_needs_and_speaks_of_no_command_line(pipeline) -> None:
+    said = metadata(pipeline)
+    assert "bootstrap servers" in said["description"]
+    for each in said["parameters"]:
+        assert not re.search(r"--[a-z]|\.md\b|\brepeatable\b|exit status", each["helpText"]), each
+    if pipeline != "ps_to_kafka":
+        group = parameters(pipeline)["group_id"]["helpText"]
+        assert ("backfill" in group) is (pipeline == "backfill")
 
 
 def test_no_secret_is_taken_in_clear() -> None:

@@ -70,7 +70,8 @@ def retried(check: Callable[[], T]) -> T:
 @contextmanager
 def quiet_clients(debug: bool) -> Iterator[None]:
     """Keeps what clients log of their failures out of sight: one line of ours says it all."""
-    loggers = [] if debug else [logging.getLogger(name) for name in ("kafka", "google", "grpc")]
+    names = () if debug else ("kafka", "google", "grpc", "urllib3")
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

@@ -79,7 +79,8 @@ def why(error: exceptions.GoogleAuthError, impersonate: str) -> str:
     if isinstance(error, exceptions.DefaultCredentialsError):
         return (
             f"{text}; run `gcloud auth application-default login`, set "
-            "GOOGLE_APPLICATION_CREDENTIALS, or set PUBSUB_EMULATOR_HOST for an emulator"
+            "GOOGLE_APPLICATION_CREDENTIALS, or, not on Dataflow, set PUBSUB_EMULATOR_HOST for an "
+            "emulator"
         )
     return (
         f"{text}; log in again with `gcloud auth application-default login`, or replace the key "

@@ -211,7 +211,7 @@ def ask(
         if isinstance(error, TimeoutError) and causes:
             why += f": {_reason(causes[-1])}"
         remote = FileSystems.get_scheme(path) is not None
-        hint = "the bucket and the credentials" if remote else "the path, its rights and the space"
+        hint = "bucket, credentials and network" if remote else "the path, its rights and the space"
         raise failure(f"{operation} {path}: {why}; check {hint}") from error
 
 

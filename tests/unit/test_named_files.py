@@ -66,7 +66,7 @@ def test_a_file_that_no_bucket_has_is_named_in_one_line(bucket, flag, says) -> N
     with pytest.raises(UsageError) as caught:
         parse(KAFKA_TO_PS, [*ENDS, flag.format(f"{bucket}/none")], {})
     assert str(caught.value).startswith(says)
-    assert "check the bucket and the credentials" in str(caught.value)
+    assert "check bucket, credentials and network" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -32,9 +32,10 @@ def _run(said: argparse.Namespace) -> int:
     place = example_place(said.template, given)
     parameters = [pair for text in said.parameters for pair in _pairs(text)]
     checked = launch.example(said.template, place, dict(parameters))
-    print(launch.command(checked))
-    print(f"\n# or, for a scheduler, with this body: POST {launch.url(place)}")
-    print(launch.text(launch.body(checked)), end="")
+    heading = f"# or, for a scheduler, with this body: POST {launch.url(place)}"
+    body = launch.text(launch.body(checked))
+    # In one piece, which a pipe holds whose reader (`head`) wants no more.
+    print(f"{launch.command(checked)}\n\n{heading}\n{body}", end="")
     return 0
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from transforms import deadlines
-from transforms.errors import BridgeError, PreflightError
+from transforms.errors import BridgeError, PreflightError, one_line
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ def _late(name: str, deadline_s: float) -> PreflightError:
 
 def _odd(name: str, error: Exception) -> PreflightError:
     """A failure that nobody foresaw, in one line; `--debug` shows where it came from."""
-    text = " ".join(str(error).split())[:300]
-    failure = PreflightError(f"check {name}: {type(error).__name__}: {text}; --debug shows more")
+    said = f"{type(error).__name__}: {one_line(error)}"
+    failure = PreflightError(f"check {name}: {said}; --debug shows more")
     failure.__cause__ = error
     return failure

@@ -13,7 +13,7 @@ from apache_beam.runners.runner import PipelineState
 
 from pipelines import output
 from pipelines.signals import handled
-from transforms.errors import PreflightError, TransferError
+from transforms.errors import PreflightError, TransferError, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +57,7 @@ def submit(pipeline: Any, bounded: bool) -> bool:
 
 def refused(error: Exception) -> PreflightError:
     """What Beam or Dataflow say of a job that they do not take, in one line."""
-    text = " ".join(str(error).split())[:500] or type(error).__name__
-    return PreflightError(f"submit Dataflow job: {text}")
+    return PreflightError(f"submit Dataflow job: {one_line(error)}")
 
 
 def _wait(result: Any, job_id: str) -> None:
@@ -68,10 +67,9 @@ def _wait(result: Any, job_id: str) -> None:
     except Exception as error:
         state = getattr(getattr(error, "result", None), "state", None)
         if state is None:
-            text = " ".join(str(error).split())[:300] or type(error).__name__
             raise TransferError(
-                f"watch Dataflow job {job_id}: {text}; it goes on: when it has ended, run the same "
-                "command again, which does what is left"
+                f"watch Dataflow job {job_id}: {one_line(error)}; it goes on: when it has ended, "
+                "run the same command again, which does what is left"
             ) from error
     if state != PipelineState.DONE:
         raise TransferError(

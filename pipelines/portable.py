@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines import rounds
 from transforms import stop_file
-from transforms.errors import TransferError
+from transforms.errors import TransferError, one_line
 from transforms.registry import Bridge
 
 _log = logging.getLogger(__name__)
@@ -70,11 +70,10 @@ def _stop(bridge: Bridge, result: Any) -> None:
     except TransferError as error:
         _log.error("%s; the job goes on, make that file yourself", error)
     except Exception as error:  # whatever the job server's client raises
-        text = " ".join(str(error).split())[:300]
         _log.error(
             "cancel job %s: %s; it goes on, and a second signal ends this command alone",
             result._job_id,
-            text,
+            one_line(error),
         )
 
 

@@ -121,3 +121,10 @@ class OffsetGapError(SourceError):
             f"{self.what}; go on from {self.resume} with --on_offset_gap=continue, or choose where "
             "with --start and --reset_offsets"
         )
+
+
+def one_line(said: object) -> str:
+    """What somebody else says, short enough for an error of ours; an error without words says its
+    name."""
+    text = " ".join(str(said).split())[:300]
+    return text or (type(said).__name__ if isinstance(said, BaseException) else "")

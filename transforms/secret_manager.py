@@ -8,7 +8,7 @@ import google.api_core.exceptions as api
 import google.auth.exceptions
 from google.cloud import secretmanager_v1
 
-from transforms.errors import UsageError
+from transforms.errors import UsageError, one_line
 
 _TIMEOUT_S = 4.0
 
@@ -27,7 +27,7 @@ def fetch(setting: str, name: str) -> bytes:
             request={"name": name}, timeout=_TIMEOUT_S, retry=None
         )
     except google.auth.exceptions.GoogleAuthError as error:
-        raise UsageError(f"{setting}: log in to Secret Manager: {_one_line(error)}") from error
+        raise UsageError(f"{setting}: log in to Secret Manager: {one_line(error)}") from error
     except api.NotFound as error:
         raise UsageError(f"{setting}: {name} does not exist, or has no such version") from error
     except api.PermissionDenied as error:
@@ -36,14 +36,10 @@ def fetch(setting: str, name: str) -> bytes:
             "account"
         ) from error
     except api.GoogleAPICallError as error:
-        raise UsageError(f"{setting}: read {name}: {_one_line(error.message)}") from error
+        raise UsageError(f"{setting}: read {name}: {one_line(error.message)}") from error
     payload: bytes = answer.payload.data
     return payload
 
 
 def _client() -> Any:
     return secretmanager_v1.SecretManagerServiceClient()
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())[:300]

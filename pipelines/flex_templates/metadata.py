@@ -115,7 +115,7 @@ def default_value(pipeline: Pipeline, f: Flag) -> str:
             if said and f.parse(said) == default:
                 return said
         except ValueError:
-            pass
+            continue  # words such as `what is there when the backfill begins`
     return ""
 
 

@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from pipelines.options import Options, Runner
 from pipelines.preflight.common import CALL_S, Found
-from transforms.errors import PreflightError
+from transforms.errors import PreflightError, one_line
 from transforms.reading import SHARDS_IN_NAME
 
 
@@ -59,8 +59,7 @@ def _steps(beam_options: GoogleCloudOptions, name: str) -> list[str] | None:
         asked = {**where, "job_id": job_id, "view": "JOB_VIEW_ALL"}
         return list(_names(client.get_job(request=asked, timeout=CALL_S)))
     except Exception as error:
-        text = " ".join(str(error).split())[:300] or type(error).__name__
-        raise PreflightError(f"look at Dataflow job {name}: {text}") from error
+        raise PreflightError(f"look at Dataflow job {name}: {one_line(error)}") from error
 
 
 def _names(job: Any) -> Iterator[str]:

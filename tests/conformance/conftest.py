@@ -43,6 +43,8 @@ def runners(servers, tmp_path_factory):
         known = {}
 
         def get(name: str):
+            if name != "in-process" and not PRISM:
+                pytest.skip(WITHOUT_PRISM)  # and the last line says so
             if name not in known:
                 folder = tmp_path_factory.mktemp(name.replace(" ", "-"))
                 known[name] = running.enter_context(opened(name, folder, servers.env(proxied=True)))
@@ -53,22 +55,16 @@ def runners(servers, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=RUNNERS)
 def runner(request, runners):
-    if request.param != "in-process" and not PRISM:
-        pytest.skip(WITHOUT_PRISM)
     return runners(request.param)
 
 
 @pytest.fixture(scope="module")
 def prism(runners):
-    if not PRISM:
-        pytest.skip(WITHOUT_PRISM)
     return runners("Prism")
 
 
 @pytest.fixture(scope="module")
 def job_server(runners):
-    if not PRISM:
-        pytest.skip(WITHOUT_PRISM)
     return runners("external workers")
 
 

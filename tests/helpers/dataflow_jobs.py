@@ -138,7 +138,7 @@ def _unpacked(data: bytes) -> Iterator[bytes]:
             try:
                 yield from _unpacked(decompress(base64.b64decode(packed)))
             except (ValueError, OSError, zlib.error):
-                continue
+                continue  # text that only looks packed
 
 
 # -- the graphs that are kept ----------------------------------------------------------------------

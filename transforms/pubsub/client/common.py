@@ -10,9 +10,9 @@ import google.api_core.exceptions as api
 import google.auth.exceptions
 import grpc
 
-from transforms.errors import PreflightError
+from transforms.errors import PreflightError, one_line
 from transforms.pubsub.client import access
-from transforms.pubsub.client.credentials import NO_TOKEN, Tokens, one_line, why
+from transforms.pubsub.client.credentials import NO_TOKEN, Tokens, why
 from transforms.pubsub.service import Service
 
 # The first Google client and the first token cut the logger `google` off from all handlers, unless

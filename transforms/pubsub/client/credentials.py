@@ -13,6 +13,8 @@ from google.auth import exceptions, impersonated_credentials
 from google.auth.transport.grpc import AuthMetadataPlugin
 from google.auth.transport.requests import Request
 
+from transforms.errors import one_line
+
 _HOST = "pubsub.googleapis.com"
 """Who a key's own tokens are for, at every endpoint of the service."""
 
@@ -97,8 +99,3 @@ def _reason(answer: Any) -> str:
         return one_line(json.loads(answer[0])["error"]["message"]).rstrip(".")
     except (LookupError, TypeError, ValueError):
         return ""
-
-
-def one_line(text: object) -> str:
-    """A text of somebody else's, short enough for an error."""
-    return " ".join(str(text).split())[:300]

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -106,14 +107,14 @@ def get(path: str) -> bytes:
 
 
 def put(path: str, data: bytes) -> None:
-    """Writes or replaces a file, as a whole or not at all."""
+    """Writes or replaces a file, as a whole or not at all, also where others write it meanwhile."""
     system = _of(path)
     if not system.has_dirs():
         with system.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             file.write(data)
         return
     folder, name = system.split(path)
-    hidden = system.join(folder, f".{name}.partial")
+    hidden = system.join(folder, f".{name}.{uuid.uuid4().hex}.partial")
     try:
         with system.create(hidden, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             file.write(data)

@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import confluent_kafka
@@ -266,6 +267,13 @@ def test_a_file_is_there_only_when_it_is_complete(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DeliveryError, match=f"write {tmp_path}/dead-.*: No space left on device"):
         FileDeadLetters(f"file://{tmp_path}").write([letter()], DEADLINE_S)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bridges_that_begin_together_may_share_a_folder(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(lambda _: files.check(str(tmp_path), DEADLINE_S), range(100)):
+            pass
     assert list(tmp_path.iterdir()) == []
 
 

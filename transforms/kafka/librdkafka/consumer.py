@@ -233,8 +233,11 @@ class LibrdkafkaConsumer(AskingConsumer):
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and not self._group_id:
             return
         callback = self._token_callback
-        trouble = callback.tokens.failure if callback is not None else None
-        if error.code() in REFUSED_LOGINS and isinstance(trouble, UnavailableError):
+        if (
+            error.code() in REFUSED_LOGINS
+            and callback is not None
+            and (trouble := callback.trouble())
+        ):
             self._error = self._error or UnavailableError(f"read: {trouble}")
         elif error.fatal() or error.code() in ENDINGS - OF_ONE_SERVER:
             self._error = self._error or SourceError(f"read: {error.str()}")

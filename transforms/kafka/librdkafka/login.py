@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Any
 
+from transforms.errors import UnavailableError
 from transforms.kafka.client_rules import Repeats
 from transforms.kafka.login import Login
 from transforms.kafka.login.oauth import Tokens
@@ -36,20 +37,36 @@ class TokenCallback:
     """
 
     _MOMENT_S = 5.0
+    _CHANGE_S = 5.0
 
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
-        self._last = "none"
+        self._last = ""
+        self._ends_at_s = self._renewed_at_s = 0.0
         self._repeats = Repeats()
+
+    def trouble(self) -> str:
+        """Why a broker may refuse a log-in now that it would take a little later; empty if it may
+        not. A connection whose token is about to end, or was renewed late, logs in with it again
+        and again, and a second time within a second is refused."""
+        failure, now = self.tokens.failure, time.time()
+        if failure is not None or not self._last:
+            return str(failure) if isinstance(failure, UnavailableError) else ""
+        if now > self._ends_at_s - self._CHANGE_S or now < self._renewed_at_s + self._CHANGE_S:
+            return "the token to log in with changes"
+        return ""
 
     def __call__(self, _: str) -> tuple[str, float, str, dict[str, str]]:
         try:
-            self._last, ends_at_s = self.tokens.token()
+            token, ends_at_s = self.tokens.token()
+            if self._last and token != self._last:
+                self._renewed_at_s = time.time()
+            self._last, self._ends_at_s = token, ends_at_s
         except Exception as error:
             if self._repeats.let_pass(str(error)):
                 _log.warning("%s", error)
             ends_at_s = time.time() + self._MOMENT_S
-        return self._last, ends_at_s, "", self.tokens.extensions
+        return self._last or "none", ends_at_s, "", self.tokens.extensions
 
 
 def _tls(tls: Tls) -> dict[str, Any]:

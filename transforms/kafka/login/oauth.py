@@ -24,9 +24,9 @@ _log = logging.getLogger(__name__)
 _TIMEOUT_S = 3.0
 _IN_ALL_S = 4.0
 _LARGEST_ANSWER_BYTES = 100_000
-_FRESH_FOR = 0.8
-"""A token is used for this part of its life, as Java's client has it."""
-
+_FRESH_FOR = 0.75
+"""A token is used for this part of its life: until shortly before clients ask for the next, which
+librdkafka does after 0.8."""
 
 _SPARE_S = 1.0
 _PAUSE_S = 1.0

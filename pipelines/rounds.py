@@ -47,6 +47,7 @@ def run(
     """
     _shorten_sampling()
     memory.use_few_arenas()
+    memory.look_for_fewer_cycles()
     totals = dict.fromkeys(metrics.COUNTERS, 0)
     while True:
         control.begin_round(rounds or Rounds())

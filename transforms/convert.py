@@ -4,7 +4,7 @@ cannot be mapped to the dead letters."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from transforms import origins, registry, restore
 from transforms.destinations import Template
 from transforms.errors import UnmappableError
 from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
+from transforms.record_batches import Batched
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import BridgeConfig
 
@@ -51,7 +52,7 @@ class ToPubsub(beam.PTransform):
         super().__init__()
         mapping = partial(_to_pubsub, policy, restore.to_pubsub if restores else to_pubsub)
         marker_of = restore.marker_of if restores else _marker_of_record
-        self._fn = _map_fn(bridge, mapping, marker_of, destination)
+        self._fn = _map_fn(PubsubRecord, bridge, mapping, marker_of, destination)
 
     def expand(self, records: Any) -> Any:
         return records | "Map" >> beam.ParDo(self._fn).with_output_types(PubsubRecord)
@@ -74,7 +75,7 @@ class ToKafka(beam.PTransform):
         super().__init__()
         mapping = partial(_to_kafka, policy, restore.to_kafka if restores else to_kafka)
         marker_of = restore.marker_of if restores else _marker_of_message
-        self._fn = _map_fn(bridge, mapping, marker_of, destination)
+        self._fn = _map_fn(KafkaRecord, bridge, mapping, marker_of, destination)
 
     def expand(self, messages: Any) -> Any:
         return messages | "Map" >> beam.ParDo(self._fn).with_output_types(KafkaRecord)
@@ -100,6 +101,7 @@ def _to_kafka(policy: ToKafkaPolicy, mapping: _Mapping, topic: str) -> _Mapping:
 
 
 def _map_fn(
+    gives: type,
     bridge: BridgeConfig,
     mapping_to: Callable[[str], Callable[..., Any]],
     marker_of: Callable[[Any], str],
@@ -107,18 +109,20 @@ def _map_fn(
 ) -> beam.DoFn:
     """Args: mapping_to: the mapping for a topic, or for that of the policy."""
     if isinstance(destination, str):
-        return _MapFn(bridge, mapping_to(""), marker_of, destination)
-    return _RouteFn(bridge, mapping_to, marker_of, destination)
+        return _MapFn(gives, bridge, mapping_to(""), marker_of, destination)
+    return _RouteFn(gives, bridge, mapping_to, marker_of, destination)
 
 
-class _MapFn(beam.DoFn):
+class _MapFn(Batched):
     def __init__(
         self,
+        gives: type,
         bridge: BridgeConfig,
         mapping: Callable[..., Any],
         marker_of: Callable[[Any], str],
         destination: str,
     ) -> None:
+        self.gives = gives
         self._config = bridge
         self._mapping = mapping
         self._marker_of = marker_of
@@ -129,18 +133,27 @@ class _MapFn(beam.DoFn):
         self._dropped: list[str] = []
 
     def process(self, element: Any) -> Sequence[Any]:
-        marker = self._marker_of(element)
-        if self._destination and origins.names(marker, self._destination):
-            self._drop_return(element)
-            return ()
-        try:
-            mapped = self._mapping(element, dropped=self._dropped, marker=marker)
-        except UnmappableError as error:
-            self._bridge.give_up(element, error, "map")
-            return ()
-        if self._dropped:
-            self._count_dropped(element)
-        return (mapped,)
+        return self._mapped([element])
+
+    def process_batch(self, batch: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        yield self._mapped(batch)
+
+    def _mapped(self, batch: Sequence[Any]) -> list[Any]:
+        mapping, marker_of, destination = self._mapping, self._marker_of, self._destination
+        dropped, found = self._dropped, []
+        for element in batch:
+            marker = marker_of(element)
+            if marker and destination and origins.names(marker, destination):
+                self._drop_return(element)
+                continue
+            try:
+                found.append(mapping(element, dropped=dropped, marker=marker))
+            except UnmappableError as error:
+                self._bridge.give_up(element, error, "map")
+                continue
+            if dropped:
+                self._count_dropped(element)
+        return found
 
     def _drop_return(self, element: Any) -> None:
         self._bridge.counts.add("returns_dropped")
@@ -158,7 +171,7 @@ class _MapFn(beam.DoFn):
         self._dropped.clear()
 
 
-class _RouteFn(beam.DoFn):
+class _RouteFn(Batched):
     """Maps each message as `_MapFn` does for its own destination.
 
     Args:
@@ -167,11 +180,13 @@ class _RouteFn(beam.DoFn):
 
     def __init__(
         self,
+        gives: type,
         bridge: BridgeConfig,
         mapping_to: Callable[[str], Callable[..., Any]],
         marker_of: Callable[[Any], str],
         routing: Routing,
     ) -> None:
+        self.gives = gives
         self._config = bridge
         self._mapping_to = mapping_to
         self._marker_of = marker_of
@@ -183,7 +198,7 @@ class _RouteFn(beam.DoFn):
 
     def _new_way(self, topic: str) -> Callable[[Any], Sequence[Any]]:
         origin = self._routing.origin_of(topic)
-        way = _MapFn(self._config, self._mapping_to(topic), self._marker_of, origin)
+        way = _MapFn(self.gives, self._config, self._mapping_to(topic), self._marker_of, origin)
         way.setup()
         return way.process
 
@@ -194,3 +209,6 @@ class _RouteFn(beam.DoFn):
             self._bridge.give_up(element, error, "map")
             return ()
         return self._way_to(topic)(element)
+
+    def process_batch(self, batch: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        yield [mapped for element in batch for mapped in self.process(element)]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import apache_beam as beam
 
 from transforms import registry
 from transforms.errors import TransferError
+from transforms.record_batches import Batched
 from transforms.registry import Bridge, BridgeConfig
 
 
-class WriteFn(beam.DoFn):
+class WriteFn(Batched):
     """Hands each element to `writer.write`; a bundle ends when the writer has confirmed all, and
     every dead letter is safe.
 
@@ -45,6 +46,16 @@ class WriteFn(beam.DoFn):
     def process(self, element: Any) -> None:
         try:
             self._write(element)
+        except TransferError as error:
+            self._bridge.fail(error)
+            raise
+
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch: Sequence[Any]) -> None:
+        write = self._write
+        try:
+            for element in batch:
+                write(element)
         except TransferError as error:
             self._bridge.fail(error)
             raise

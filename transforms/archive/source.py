@@ -17,7 +17,8 @@ from transforms.archive.selection import Selection
 from transforms.archive.session import CALL_S, ArchiveSession, Place, find
 from transforms.errors import SourceError
 from transforms.ranges import Ranges
-from transforms.reading import each, read_bundle
+from transforms.reading import read_bundle
+from transforms.record_batches import HandOn
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import BridgeConfig
 
@@ -94,7 +95,7 @@ class ReadFromArchive(beam.PTransform):
             | "Impulse" >> beam.Impulse()
             | "Once" >> beam.Map(_once)
             | "Read" >> beam.ParDo(_ReadFn(self._config))
-            | "Each" >> beam.FlatMap(each).with_output_types(Any)
+            | "Each" >> beam.ParDo(HandOn(Any))
         )
 
     def display_data(self) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
 from transforms.kafka.remaining import Remaining
 from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.kafka.session import KafkaSession
-from transforms.reading import Bundle, each, in_shards, read_bundle
+from transforms.reading import Bundle, in_shards, read_bundle
+from transforms.record_batches import HandOn
 from transforms.records import KafkaRecord
 from transforms.watermark import WallTime
 
@@ -44,7 +45,7 @@ class ReadFromKafka(beam.PTransform):
             | "Impulse" >> beam.Impulse()
             | "Shards" >> beam.FlatMap(_shards, count).with_output_types(Shard)
             | in_shards("Poll", count) >> beam.ParDo(poll(self._config))
-            | "Each" >> beam.FlatMap(each).with_output_types(KafkaRecord)
+            | "Each" >> beam.ParDo(HandOn(KafkaRecord))
         )
 
     def display_data(self) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from apache_beam.transforms.core import RestrictionProvider
 from transforms import registry
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
 from transforms.pubsub.taken import Taken, TakenCoder, TakenTracker
-from transforms.reading import Bundle, each, in_shards, read_bundle
+from transforms.reading import Bundle, in_shards, read_bundle
+from transforms.record_batches import HandOn
 from transforms.records import PubsubRecord
 from transforms.watermark import WallTime
 
@@ -61,7 +62,7 @@ class ReadFromPubSub(beam.PTransform):
             | "Impulse" >> beam.Impulse()
             | "Shards" >> beam.FlatMap(_shards, count).with_output_types(int)
             | in_shards("Pull", count) >> beam.ParDo(pull(self._config))
-            | "Each" >> beam.FlatMap(each).with_output_types(PubsubRecord)
+            | "Each" >> beam.ParDo(HandOn(PubsubRecord))
         )
 
     def display_data(self) -> dict[str, Any]:

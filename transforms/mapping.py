@@ -40,6 +40,9 @@ class Attributes(Enum):
     LOSSLESS = "lossless"
 
 
+_NONE, _METADATA, _LOSSLESS = Attributes  # looking a member up takes 0.1 us
+
+
 @dataclass(frozen=True)
 class ToPubsubPolicy:
     """How Kafka records become Pub/Sub messages.
@@ -78,6 +81,15 @@ class ToKafkaPolicy:
     origin: str = ""
 
 
+_SURELY_FITTING_BYTES = (
+    limits.PUBSUB_MAX_MESSAGE_BYTES
+    - limits.PUBSUB_MAX_ORDERING_KEY_BYTES
+    - limits.PUBSUB_MAX_ATTRIBUTES
+    * (limits.PUBSUB_MAX_ATTRIBUTE_NAME_BYTES + limits.PUBSUB_MAX_ATTRIBUTE_VALUE_BYTES)
+)
+"""Of data: no attributes and ordering key within their limits make such a message too large."""
+
+
 def to_pubsub(
     record: KafkaRecord,
     policy: ToPubsubPolicy,
@@ -101,12 +113,12 @@ def to_pubsub(
     Source: https://cloud.google.com/pubsub/quotas#resource_limits
     """
     attributes: dict[str, str] = {}
-    if policy.attributes is Attributes.LOSSLESS:
+    if policy.attributes is _LOSSLESS:
         packed = lossless.message_in(record)
         if packed is not None:
             return PubsubRecord(packed.data, packed.attributes, packed.ordering_key, origin=record)
         attributes = lossless.pack_record(record)
-    elif policy.attributes is Attributes.METADATA:
+    elif policy.attributes is _METADATA:
         attributes = _metadata(record, dropped)
     elif not record.value:
         raise UnmappableError(
@@ -120,16 +132,16 @@ def to_pubsub(
             marker = origins.extended(marker, origins.of_kafka(policy.cluster_id, record.topic))
         if marker:
             attributes[ORIGINS] = marker
-    message = PubsubRecord(
-        record.value or b"", attributes, _ordering_key(record, policy), origin=record
-    )
-    message_bytes = size_bytes(message)
-    if message_bytes > limits.PUBSUB_MAX_MESSAGE_BYTES:
-        raise UnmappableError(
-            f"map {record.name}: the message is {message_bytes} bytes, Pub/Sub's limit is "
-            f"{limits.PUBSUB_MAX_MESSAGE_BYTES}",
-            "make it smaller at its source",
-        )
+    ordering_key = "" if policy.ordering_key == "none" else _ordering_key(record, policy)
+    message = PubsubRecord(record.value or b"", attributes, ordering_key, "", None, record)
+    if len(message.data) > _SURELY_FITTING_BYTES:
+        message_bytes = size_bytes(message)
+        if message_bytes > limits.PUBSUB_MAX_MESSAGE_BYTES:
+            raise UnmappableError(
+                f"map {record.name}: the message is {message_bytes} bytes, Pub/Sub's limit is "
+                f"{limits.PUBSUB_MAX_MESSAGE_BYTES}",
+                "make it smaller at its source",
+            )
     return message
 
 
@@ -156,12 +168,12 @@ def to_kafka(
     """
     partition = _partition(message) if policy.partition == "source" else None
     headers: list[tuple[str, bytes | None]] = []
-    if policy.attributes is Attributes.LOSSLESS:
+    if policy.attributes is _LOSSLESS:
         packed = lossless.record_in(message)
         if packed is not None:
             return KafkaRecord(policy.topic, partition, None, *packed[3:8], origin=message)
         headers = lossless.pack_message(message)
-    elif policy.attributes is Attributes.METADATA:
+    elif policy.attributes is _METADATA:
         headers = _headers(message, policy, dropped)
     if headers:
         marker = origins.in_attributes(message.attributes) if marker is None else marker
@@ -250,7 +262,7 @@ def _headers(
 
 
 def _ordering_key(record: KafkaRecord, policy: ToPubsubPolicy) -> str:
-    if policy.ordering_key == "none" or (policy.ordering_key == "key" and record.key is None):
+    if policy.ordering_key == "key" and record.key is None:
         return ""
     if policy.ordering_key == "partition":
         return f"{record.topic}/{record.partition}"
@@ -272,7 +284,7 @@ def _ordering_key(record: KafkaRecord, policy: ToPubsubPolicy) -> str:
 
 def _kafka_key(message: PubsubRecord, policy: ToKafkaPolicy) -> bytes | None:
     key: str | None = None
-    with_metadata = policy.attributes is not Attributes.NONE
+    with_metadata = policy.attributes is not _NONE
     if policy.key == "attribute":
         key = message.attributes.get(policy.key_attribute)
     elif policy.key == "auto":

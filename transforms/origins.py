@@ -33,6 +33,7 @@ def of_pubsub(topic: str) -> str:
     return _digest(f"pubsub:{topic}")
 
 
+@lru_cache(maxsize=4096)
 def extended(marker: str, origin: str) -> str:
     """The marker with one more origin at its end; the oldest goes where an attribute is full."""
     return " ".join([*marker.split(), origin][-_MOST:])

@@ -163,7 +163,8 @@ class PubsubRecord(_PubsubFields):
     @property
     def payload_bytes(self) -> int:
         """Bytes of data and attributes: what the in-flight limit counts."""
-        return len(self.data) + sum(len(k) + len(v) for k, v in self.attributes.items())
+        attributes = self.attributes
+        return len(self.data) + sum(map(len, attributes)) + sum(map(len, attributes.values()))
 
 
 def _size(value: Any) -> str:

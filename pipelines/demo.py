@@ -176,7 +176,7 @@ def _publish(count: int) -> Counter[Print]:
         for begin in range(0, count, _BATCH):
             batch = [alerts.alert(number) for number in range(begin, min(begin + _BATCH, count))]
             sent += compare.census(batch)
-            publisher.publish([pubsub.to_proto(PubsubRecord(alert)) for alert in batch])
+            publisher.publish([pubsub.to_wire(PubsubRecord(alert)) for alert in batch])
     return sent
 
 

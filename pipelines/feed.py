@@ -100,7 +100,7 @@ def into_pubsub(pubsub_topic: str, config: KafkaConfig, kafka_topic: str) -> Ite
         partitions = admin.partitions([kafka_topic])
 
         def send(alert: bytes) -> None:
-            publisher.publish([pubsub.to_proto(PubsubRecord(alert))])
+            publisher.publish([pubsub.to_wire(PubsubRecord(alert))])
 
         def carried() -> int:
             return sum(admin.end_offsets(partitions).values())

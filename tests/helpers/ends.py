@@ -141,7 +141,7 @@ class PubSub:
             if batch and (len(batch) == 1000 or size + len(message.data) > 5_000_000):
                 publisher.publish(batch)
                 batch, size = [], 0
-            batch.append(pubsub.to_proto(message))
+            batch.append(pubsub.to_wire(message))
             size += len(message.data)
         publisher.publish(batch)
         publisher.close()

@@ -10,7 +10,7 @@ from ends import Bridge, Kafka, PubSub
 from secure_kafka import jaas
 from secure_servers import BRIDGE, SecureServers
 
-from transforms.pubsub.client import Publisher, to_proto
+from transforms.pubsub.client import Publisher, to_wire
 from transforms.records import PubsubRecord
 
 TICKET_S = 60
@@ -81,7 +81,7 @@ class LongRun:
 
     def _feed(self) -> None:
         while not self._stopping.wait(_PERIOD_S):
-            self._publisher.publish([to_proto(PubsubRecord(b"%d" % self.sent))])
+            self._publisher.publish([to_wire(PubsubRecord(b"%d" % self.sent))])
             self.sent += 1
 
     def finish(self) -> list[dict]:

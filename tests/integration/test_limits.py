@@ -21,7 +21,7 @@ from transforms.errors import PreflightError, RefusedError, UnmappableError
 from transforms.kafka.client import KafkaConfig, ProducerConfig
 from transforms.mapping import ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
 from transforms.metrics import Counts
-from transforms.pubsub.client import Publisher, Subscriber, to_proto
+from transforms.pubsub.client import Publisher, Subscriber, to_wire, wire
 from transforms.pubsub.leases import Leases
 from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter
 from transforms.records import KafkaRecord, PubsubRecord
@@ -113,16 +113,18 @@ def test_the_mapping_refuses_what_is_over_a_limit_or_leaves_it_out_and_says_why(
     assert [str(PUBSUB[name][0]) in reason for reason in reasons] == [True] * (over > 0)
 
 
-def request_bytes(topic: str, messages: Sequence[Any]) -> int:
-    request = types.PublishRequest.pb(types.PublishRequest(topic=topic))
-    request.messages.extend(messages)
-    return request.ByteSize()
+def request_bytes(topic: str, messages: Sequence[PubsubRecord]) -> int:
+    request = types.PublishRequest(
+        topic=topic, messages=[types.PubsubMessage(data=message.data) for message in messages]
+    )
+    size: int = types.PublishRequest.pb(request).ByteSize()
+    return size
 
 
 def two_messages(size_bytes: int, topic: str) -> list[PubsubRecord]:
     """Two messages whose common request has exactly this size."""
     first, second = PubsubRecord(bytes(1_000_000)), PubsubRecord(bytes(8_000_000))
-    both_bytes = request_bytes(topic, [to_proto(first), to_proto(second)])
+    both_bytes = request_bytes(topic, [first, second])
     return [first, PubsubRecord(bytes(8_000_000 + size_bytes - both_bytes))]
 
 
@@ -148,7 +150,7 @@ def publish(pubsub: PubSub, unique: str, name: str, n: Any) -> None:
     topic, subscription = pubsub.create(unique)
     sent = [whole(RECORDS[name](n))] if name in RECORDS else REQUESTS[name](n, topic)
     with closing(Publisher(topic, DEADLINE_S)) as publisher:
-        publisher.publish([to_proto(message) for message in sent])
+        publisher.publish([to_wire(message) for message in sent])
     assert_received(pubsub, subscription, sent)
 
 
@@ -165,7 +167,7 @@ def test_the_writer_makes_two_requests_of_what_is_over_the_limit_of_one(pubsub, 
     writer.close()
     requests = [call.args[0] for call in publisher.publish.mock_calls]
     assert max(map(len, requests)) <= near("PUBSUB_MAX_REQUEST_MESSAGES", 0)
-    assert max(request_bytes(topic, r) for r in requests) <= near("PUBSUB_MAX_REQUEST_BYTES", 0)
+    assert max(len(wire.request(topic, r)) for r in requests) <= near("PUBSUB_MAX_REQUEST_BYTES", 0)
     assert len(requests) == 2 or over <= 0
     assert_received(pubsub, subscription, messages)
 

@@ -27,7 +27,7 @@ from pipelines.redrive import cli as redrive
 from transforms.dead_letters.letter import DeadLetter
 from transforms.dead_letters.places import Place, open_sink
 from transforms.errors import DeliveryError, PreflightError
-from transforms.pubsub.client import Publisher, open_admin, to_proto
+from transforms.pubsub.client import Publisher, open_admin, to_wire
 from transforms.pubsub.service import Service
 from transforms.pubsub.temporary import Past, temporary_subscription
 from transforms.records import KafkaRecord, PubsubRecord
@@ -300,7 +300,7 @@ def test_a_permission_that_is_withdrawn_while_the_bridge_runs_is_named(
         closing(Publisher(topic, 10.0, service=service)) as publisher,
         pytest.raises(DeliveryError, match=r"pubsub.topics.publish .* roles/pubsub.publisher"),
     ):
-        publisher.publish([to_proto(PubsubRecord(b"x"))])
+        publisher.publish([to_wire(PubsubRecord(b"x"))])
 
 
 # -- who cannot get in -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from google.pubsub_v1 import types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from transforms import limits
 from transforms.absent import AGAIN_AFTER_S
 from transforms.destinations import parse
 from transforms.errors import DeliveryError, RefusedError, TopicError
+from transforms.pubsub.client import wire
 from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -34,6 +36,9 @@ class ScriptedPublisher:
 
     def publish(self, messages, topic=""):
         assert self.gate.wait(10)
+        messages = types.PublishRequest.pb(
+            types.PublishRequest.deserialize(wire.request(topic, messages))
+        ).messages
         if self.error is not None:
             raise self.error
         if any(message.data == b"poison" for message in messages):

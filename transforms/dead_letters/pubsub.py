@@ -19,7 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from transforms import limits
 from transforms.dead_letters.avro import labels, one_from_avro, to_avro
@@ -27,7 +27,15 @@ from transforms.dead_letters.letter import DeadLetter, Found
 from transforms.deadlines import within
 from transforms.errors import CommitError, DeliveryError, PreflightError, SourceError
 from transforms.metrics import Counts
-from transforms.pubsub.client import Publisher, Subscriber, endpoint, to_proto
+from transforms.pubsub.client import (
+    Publisher,
+    Subscriber,
+    Wire,
+    endpoint,
+    request,
+    size_bytes,
+    to_wire,
+)
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Held, Leases
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
@@ -36,9 +44,6 @@ _log = logging.getLogger(__name__)
 
 PART_BYTES = 9_000_000
 """Most data of one message; `PUBSUB_MAX_MESSAGE_BYTES` less room for attributes and framing."""
-
-_FRAMING_BYTES = 8
-"""Upper bound of tag and length of one message in a request (protobuf varints)."""
 
 _PULL_MESSAGES = 100
 _CLOSE_TIMEOUT_S = 10.0
@@ -70,10 +75,10 @@ class PubsubDeadLetters:
         deadline = time.monotonic() + timeout_s
         publisher = self._open()
         messages = (message for letter in letters for message in to_messages(letter))
-        for request in _requests(self._topic, messages):
+        for batch in _requests(self._topic, messages):
             try:
                 left_s = max(0.0, deadline - time.monotonic())
-                within(left_s, partial(publisher.publish, request))
+                within(left_s, partial(publisher.publish, batch))
             except TimeoutError as error:
                 raise DeliveryError(
                     f"publish {self._topic}: not confirmed within {timeout_s:g} s by "
@@ -111,18 +116,18 @@ def _cut(text: str) -> str:
     return text.encode()[: limits.PUBSUB_MAX_ATTRIBUTE_VALUE_BYTES].decode("utf-8", "ignore")
 
 
-def _requests(topic: str, messages: Iterable[PubsubRecord]) -> Iterator[list[Any]]:
-    """Protobuf messages in order, as many in one request as it can hold."""
-    batch: list[Any] = []
-    empty = size = len(topic) + _FRAMING_BYTES
+def _requests(topic: str, messages: Iterable[PubsubRecord]) -> Iterator[list[Wire]]:
+    """Messages in order, as many in one request as it can hold."""
+    batch: list[Wire] = []
+    empty = size = len(request(topic, ()))
     for message in messages:
-        proto = to_proto(message)
-        added = proto.ByteSize() + _FRAMING_BYTES
+        wire = to_wire(message)
+        added = size_bytes(wire)
         full = len(batch) == limits.PUBSUB_MAX_REQUEST_MESSAGES
         if batch and (full or size + added > limits.PUBSUB_MAX_REQUEST_BYTES):
             yield batch
             batch, size = [], empty
-        batch.append(proto)
+        batch.append(wire)
         size += added
     if batch:
         yield batch

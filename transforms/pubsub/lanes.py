@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from transforms import limits
+from transforms.pubsub.client import Wire
 from transforms.records import PubsubRecord
 
 BATCH_BYTES = 2_000_000
 """A batch is sent when it reaches this; a larger single message travels alone."""
 
-FRAMING_BYTES = 8
-"""Upper bound of tag and length of one message in a request (protobuf varints)."""
-
 
 class Pending(NamedTuple):
     """A message that is not confirmed yet, as it is sent and as it was given."""
 
-    proto: Any
+    wire: Wire
     size_bytes: int
     record: PubsubRecord
 

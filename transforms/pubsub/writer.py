@@ -14,8 +14,8 @@ from transforms.absent import AbsentTopics
 from transforms.destinations import Template
 from transforms.errors import DeliveryError, RefusedError, TopicError, TransferError
 from transforms.health import DESTINATION
-from transforms.pubsub.client import Publisher, to_proto
-from transforms.pubsub.lanes import FRAMING_BYTES, Lane, Pending
+from transforms.pubsub.client import Publisher, request, size_bytes, to_wire
+from transforms.pubsub.lanes import Lane, Pending
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -57,7 +57,7 @@ class PubsubWriter:
     """Batches messages and publishes them from a pool of threads. Implements `registry.Writer`.
 
     `write` blocks while `max_in_flight_bytes / 4` are waiting or being published: a message in
-    flight exists up to four times (record, protobuf message, request, transport buffer).
+    flight exists up to three times (record, request, transport buffer).
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class PubsubWriter:
             partial(bridge.health.failed, DESTINATION),
             config.service,
         )
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._lanes: dict[Hashable, Lane] = {}
         self._in_flight_bytes = 0
         self._in_flight = 0
@@ -101,17 +102,16 @@ class PubsubWriter:
           TransferError: an earlier message of this bundle has failed.
           RefusedError: its topic is not there, and there is no place for dead letters.
         """
-        proto = to_proto(record)
-        size_bytes = proto.ByteSize() + FRAMING_BYTES
-        topic = ""
-        name: Hashable = record.ordering_key
+        wire = to_wire(record)
+        added = size_bytes(wire)
+        topic, name = "", record.ordering_key  # type: str, Hashable
         if self._template is not None:
             topic = self._template.name_for(record.origin or record)
             name = topic, record.ordering_key
             if absent := self._absent.get(topic):
-                self._give_up_one(Pending(proto, size_bytes, record), absent)
+                self._give_up_one(Pending(wire, added, record), absent)
                 return
-        with self._changed:
+        with self._lock:  # the condition's own: entered in C, once a message
             while self._in_flight_bytes >= self._limit_bytes and self._failure is None:
                 self._submit_all()
                 self._changed.wait()
@@ -124,8 +124,8 @@ class PubsubWriter:
                 lane.since = self._clock()
                 self._changed.notify_all()
             self._in_flight += 1
-            self._in_flight_bytes += size_bytes
-            if lane.add(Pending(proto, size_bytes, record)):
+            self._in_flight_bytes += added
+            if lane.add(Pending(wire, added, record)):
                 self._submit(lane)
 
     def flush(self, timeout_s: float) -> None:
@@ -182,7 +182,7 @@ class PubsubWriter:
     def _submit(self, lane: Lane) -> None:
         """Sends what waits in a lane: all of it without a key, one request at a time with one."""
         while self._failure is None and not self._closed and lane.sendable:
-            batch = lane.take(len(lane.topic or self._topic) + FRAMING_BYTES)
+            batch = lane.take(len(request(lane.topic or self._topic, ())))
             lane.requests += 1
             self._pool.submit(self._publish, lane, batch)
 
@@ -210,7 +210,7 @@ class PubsubWriter:
     def _publish_or_bisect(self, topic: str, batch: Sequence[Pending], attempt: int = 1) -> None:
         """Publishes a batch; a refused one in halves, in order, until the culprit stands alone."""
         try:
-            self._publisher.publish([item.proto for item in batch], topic)
+            self._publisher.publish([item.wire for item in batch], topic)
         except TopicError as error:
             if not topic:
                 raise

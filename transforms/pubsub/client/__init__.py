@@ -3,8 +3,9 @@
 from transforms.pubsub.client.access import ATTACH, CONSUME, PUBLISH, SEEK_TO
 from transforms.pubsub.client.admin import PubsubAdmin, SubscriptionInfo, open_admin
 from transforms.pubsub.client.common import emulator, endpoint
-from transforms.pubsub.client.publisher import Publisher, to_proto
+from transforms.pubsub.client.publisher import Publisher
 from transforms.pubsub.client.subscriber import Received, Subscriber
+from transforms.pubsub.client.wire import Wire, request, size_bytes, to_wire
 
 __all__ = [
     "ATTACH",
@@ -16,8 +17,11 @@ __all__ = [
     "Received",
     "Subscriber",
     "SubscriptionInfo",
+    "Wire",
     "emulator",
     "endpoint",
     "open_admin",
-    "to_proto",
+    "request",
+    "size_bytes",
+    "to_wire",
 ]

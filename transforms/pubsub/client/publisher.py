@@ -1,4 +1,4 @@
-"""Publishing through the GAPIC layer, with raw protobuf messages.
+"""Publishing requests that are written here, see `wire`, by the one gRPC method that takes them.
 
 The high-level `publish(topic, data, **attributes)` breaks on attributes named like its arguments,
 and hides which message a refusal is about.
@@ -12,29 +12,21 @@ from typing import Any
 
 import google.api_core.exceptions as api
 from google.api_core import retry as api_retry
+from google.api_core.gapic_v1 import client_info, method, routing_header
 from google.api_core.timeout import ConstantTimeout
-from google.pubsub_v1 import types
-from google.pubsub_v1.services.publisher import PublisherClient
-from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from transforms.errors import DeliveryError, RefusedError, TopicError
 from transforms.pubsub.client.common import TRANSIENT, explain, is_permission, open_channel, reason
+from transforms.pubsub.client.wire import Wire, request
 from transforms.pubsub.service import DEFAULT, Service
-from transforms.records import PubsubRecord
 
 _ATTEMPT_TIMEOUT_S = 60.0
 """One attempt of a publish; a stuck connection is given up after it."""
 
+_METHOD = "/google.pubsub.v1.Publisher/Publish"
+"""Source: google/pubsub/v1/pubsub.proto"""
 
-def to_proto(record: PubsubRecord) -> Any:
-    """The protobuf message that is published for a record."""
-    return _Message(
-        data=record.data, attributes=record.attributes, ordering_key=record.ordering_key
-    )
-
-
-_Message: Any = type(types.PubsubMessage.pb(types.PubsubMessage()))
-_PublishRequest: Any = type(types.PublishRequest.pb(types.PublishRequest()))
+_CLIENT_INFO = client_info.ClientInfo()
 
 
 class Publisher:
@@ -58,15 +50,17 @@ class Publisher:
         self._topic = topic
         self._service = service
         self._on_retry = on_retry
-        self._client: Any = PublisherClient(
-            transport=PublisherGrpcTransport(channel=open_channel(service))
+        self._channel = open_channel(service)
+        # Without serializers bytes go out and come in as they are.
+        self._call: Any = method.wrap_method(
+            self._channel.unary_unary(_METHOD), client_info=_CLIENT_INFO
         )
         self._delivery_timeout_s = delivery_timeout_s
         self._retry = self._retry_for(topic)
         self._attempt_timeout = ConstantTimeout(min(_ATTEMPT_TIMEOUT_S, delivery_timeout_s))
 
-    def publish(self, messages: Sequence[Any], topic: str = "") -> None:
-        """Publishes protobuf messages in one request, and returns when all are confirmed.
+    def publish(self, messages: Sequence[Wire], topic: str = "") -> None:
+        """Publishes messages in one request, and returns when all are confirmed.
 
         Args:
           topic: another one than the publisher's own.
@@ -77,9 +71,13 @@ class Publisher:
         """
         retry = self._retry_for(topic) if topic else self._retry
         topic = topic or self._topic
-        request = types.PublishRequest.wrap(_PublishRequest(topic=topic, messages=messages))
         try:
-            self._client.publish(request=request, retry=retry, timeout=self._attempt_timeout)
+            self._call(
+                request(topic, messages),
+                retry=retry,
+                timeout=self._attempt_timeout,
+                metadata=[routing_header.to_grpc_metadata([("topic", topic)])],
+            )
         except (api.InvalidArgument, api.OutOfRange) as error:
             raise RefusedError(f"publish {topic}: {reason(error)}") from error
         except (api.GoogleAPICallError, api.RetryError) as error:
@@ -102,4 +100,4 @@ class Publisher:
             self._on_retry(DeliveryError(explain("publish", topic, error, self._service)))
 
     def close(self) -> None:
-        self._client.transport.close()
+        self._channel.close()

@@ -1,0 +1,154 @@
+"""Throughput: cells, and how one run of one system in one cell is measured."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import processes, sampling
+from benchmarks.instant import InstantProcess
+from benchmarks.stack import PROJECT, Emulator, Kafka
+from benchmarks.systems.jobs import Direction, Job, System
+from transforms.errors import TransferError
+
+TOPIC, SUBSCRIPTION = f"{PROJECT}/topics/alerts", f"{PROJECT}/subscriptions/alerts"
+DEADLINE_S = 180.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table: what is moved, and how.
+
+    Attributes:
+      messages: of one run.
+      warm_up: so much of them is not measured, as a share.
+    """
+
+    direction: Direction
+    size_bytes: int = 1_000
+    headers: int = 0
+    attributes: str = "metadata"
+    client: str = "librdkafka"
+    runner: str = "DirectRunner"
+    instant: bool = False
+    messages: int = 100_000
+    warm_up: float = 0.25
+
+
+class Throughput:
+    """Runs cells on one broker; what several runs need is made once."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._emulator: Emulator | None = None
+        self._filled: tuple[str, tuple[int, ...]] | None = None
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Throughput:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def run(self, cell: Cell, system: System) -> dict[str, float]:
+        """One run: its figures.
+
+        Raises:
+          TransferError: it failed, or something was lost.
+        """
+        measure = self._to_pubsub if cell.direction == "kafka_to_ps" else self._to_kafka
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            return measure(cell, system, Path(folder))
+
+    def _to_pubsub(self, cell: Cell, system: System, folder: Path) -> dict[str, float]:
+        topic = self._full_topic(cell)
+        group_id = f"g-{uuid.uuid4().hex[:8]}"
+        with contextlib.ExitStack() as opened:
+            instant = None
+            if cell.instant:
+                instant = opened.enter_context(InstantProcess())
+                address = instant.address
+            else:
+                address = self._one_emulator().address
+            progress = opened.enter_context(self._kafka.commits(topic, group_id))
+            job = self._job(cell, address, topic, group_id, folder)
+            watched = _watch(system, job, progress, cell.messages)
+            if instant is not None and (came := instant.status()["published"]) < cell.messages:
+                raise TransferError(f"lost: {came:,} of {cell.messages:,} messages came")
+        return _figures(cell, watched)
+
+    def _to_kafka(self, cell: Cell, system: System, folder: Path) -> dict[str, float]:
+        topic = f"t-{uuid.uuid4().hex[:8]}"
+        self._kafka.create(topic)
+        try:
+            with self._full_subscription(cell) as address:
+                job = self._job(cell, address, topic, topic, folder)
+                progress = self._kafka.ends(topic)
+                return _figures(cell, _watch(system, job, progress, cell.messages))
+        finally:
+            self._kafka.delete(topic)
+
+    def _full_topic(self, cell: Cell) -> str:
+        """A topic with the messages of this cell; the last one is kept, for most need the same."""
+        content = (cell.messages, cell.size_bytes, cell.headers)
+        if self._filled is None or self._filled[1] != content:
+            if self._filled is not None:
+                self._kafka.delete(self._filled[0])
+            topic = f"t-{uuid.uuid4().hex[:8]}"
+            self._kafka.create(topic)
+            self._kafka.fill(topic, *content)
+            self._filled = topic, content
+        return self._filled[0]
+
+    def _one_emulator(self) -> Emulator:
+        """Of all runs to Pub/Sub: a topic without subscription keeps nothing."""
+        if self._emulator is None:
+            self._emulator = self._open.enter_context(Emulator())
+            self._emulator.create(TOPIC)
+        return self._emulator
+
+    @contextlib.contextmanager
+    def _full_subscription(self, cell: Cell) -> Iterator[str]:
+        """Where a fresh service has the messages of this cell."""
+        if cell.instant:
+            with InstantProcess(cell.size_bytes, cell.messages, cell.headers) as instant:
+                yield instant.address
+        else:
+            with Emulator() as emulator:
+                emulator.create(TOPIC, SUBSCRIPTION)
+                emulator.fill(TOPIC, cell.messages, cell.size_bytes, cell.headers)
+                yield emulator.address
+
+    def _job(self, cell: Cell, pubsub: str, topic: str, group_id: str, folder: Path) -> Job:
+        return Job(
+            cell.direction,
+            self._kafka.bootstrap_servers,
+            pubsub,
+            topic,
+            TOPIC,
+            SUBSCRIPTION,
+            group_id,
+            folder,
+            cell.attributes,
+            cell.client,
+            cell.runner,
+        )
+
+
+def _watch(system: System, job: Job, progress, messages: int) -> sampling.Watched:
+    process = system.start(job)
+    try:
+        return sampling.watch(process, progress, messages, DEADLINE_S)
+    except TransferError as error:
+        raise TransferError(f"{error}: {processes.tail(job.folder)}") from error
+    finally:
+        processes.stop(process)
+
+
+def _figures(cell: Cell, watched: sampling.Watched) -> dict[str, float]:
+    seen = sampling.window(watched.samples, cell.messages, cell.warm_up)
+    return sampling.figures(seen, cell.size_bytes, watched.peak_bytes)

@@ -69,7 +69,15 @@ check: $(VENV)/.installed-dev ## format, lint, types, the image's files, and tha
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 
 .PHONY: bench
-bench: setup ## what the mapping costs, in microseconds a message, and how fast an archive is written
+bench: setup $(VENV)/.installed-dev ## throughput, CPU, latency, start, growth, beside a bare loop and peers; 45 minutes: BENCH_ARGS
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+.PHONY: bench-check
+bench-check: setup $(VENV)/.installed-dev ## measures what the targets need, and compares
+	@$(BIN)/python -m benchmarks --check $(BENCH_ARGS)
+
+.PHONY: bench-parts
+bench-parts: setup ## what the mapping costs, in microseconds a message, and how fast an archive is written
 	@$(BIN)/python -m benchmarks.mapping
 	@$(BIN)/python -m benchmarks.archive
 

@@ -42,7 +42,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def tail(folder: Path, lines: int = 3) -> str:
-    """The last that a process has printed, in one line."""
-    log = folder / LOG
-    text = log.read_text(errors="replace") if log.exists() else ""
+    """The last that the processes of a run have printed, in one line."""
+    logs = [log for log in folder.glob("*") if log.suffix == ".log" or log.name == LOG]
+    text = "\n".join(log.read_text(errors="replace") for log in sorted(logs))
     return " | ".join(text.splitlines()[-lines:])

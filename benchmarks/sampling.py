@@ -59,12 +59,14 @@ def window(samples: Sequence[Sample], count: int, warm_up: float) -> Window:
 
     Args:
       count: how many messages there are in all.
-      warm_up: so much of them is not measured, as a share.
+      warm_up: so much of them is not measured, as a share; with 0 all is, the start included.
     Raises:
       TransferError: there are no two such looks.
     """
     steps = [now for before, now in itertools.pairwise(samples) if now.done > before.done]
     measured = [step for step in steps if step.done >= count * warm_up]
+    if not warm_up:
+        measured.insert(0, samples[0])
     if len(measured) > 2 and measured[-1].done >= count:
         measured.pop()
     if len(measured) < 2:

@@ -38,7 +38,12 @@ class Kafka:
 
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self._admin = AdminClient(self._client())
+
+    def _client(self, **settings: Any) -> dict[str, Any]:
+        """Settings of a client that says nothing of a broker that is being stopped."""
+        names = {name.replace("_", "."): value for name, value in settings.items()}
+        return {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, **names}
 
     def create(self, topic: str, partitions: int = PARTITIONS) -> None:
         """Makes a topic that takes the largest messages."""
@@ -56,14 +61,12 @@ class Kafka:
     def fill(self, topic: str, count: int, size_bytes: int, header_count: int = 0) -> None:
         """Writes messages of random bytes, evenly over all partitions, and waits for them."""
         producer = confluent_kafka.Producer(
-            {
-                "bootstrap.servers": self.bootstrap_servers,
-                "message.max.bytes": _MAX_MESSAGE_BYTES,
-                "queue.buffering.max.messages": 100_000,
-                "queue.buffering.max.kbytes": 200_000,
-                "linger.ms": 20,
-                "enable.idempotence": True,
-            }
+            self._client(
+                message_max_bytes=_MAX_MESSAGE_BYTES,
+                queue_buffering_max_kbytes=200_000,
+                linger_ms=20,
+                enable_idempotence=True,
+            )
         )
         partitions = len(self._partitions(topic))
         payloads = [os.urandom(size_bytes) for _ in range(_PAYLOADS)]
@@ -99,9 +102,7 @@ class Kafka:
     def commits(self, topic: str, group_id: str) -> Iterator[Callable[[], int]]:
         """What counts the messages of a topic that a group has committed."""
         asked = self._partitions(topic)
-        consumer = confluent_kafka.Consumer(
-            {"bootstrap.servers": self.bootstrap_servers, "group.id": group_id}
-        )
+        consumer = confluent_kafka.Consumer(self._client(group_id=group_id))
 
         def count() -> int:
             try:

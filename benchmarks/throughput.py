@@ -1,42 +1,79 @@
-"""Throughput: cells, and how one run of one system in one cell is measured."""
+"""Throughput: how one run of one system in one cell is measured."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import processes, sampling
+from benchmarks.cells import Cell
 from benchmarks.instant import InstantProcess
+from benchmarks.results import Row
 from benchmarks.stack import PROJECT, Emulator, Kafka
-from benchmarks.systems.jobs import Direction, Job, System
+from benchmarks.systems.jobs import Job, System
+from pipelines import prism
 from transforms.errors import TransferError
 
 TOPIC, SUBSCRIPTION = f"{PROJECT}/topics/alerts", f"{PROJECT}/subscriptions/alerts"
 DEADLINE_S = 180.0
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One row of the table: what is moved, and how.
+Say = Callable[[str], None]
+"""Takes a line for people."""
 
-    Attributes:
-      messages: of one run.
-      warm_up: so much of them is not measured, as a share.
+Wanted = Callable[[str, str], bool]
+"""Whether a row is measured, by its name and its system's."""
+
+
+def rows(
+    kafka: Kafka,
+    its_cells: Sequence[Cell],
+    systems: Mapping[str, System],
+    absent: Mapping[str, str],
+    runs: int,
+    wanted: Wanted,
+    say: Say,
+) -> list[Row]:
+    """Measures cell by cell; in each of its runs all systems take turns.
+
+    Args:
+      absent: why a system cannot be had, by its name.
+      say: told of each run.
     """
+    found: list[Row] = []
+    with Throughput(kafka) as throughput:
+        for cell in its_cells:
+            of_cell = [Row(cell.name, s) for s in cell.systems if wanted(cell.name, s)]
+            for row in of_cell:
+                why = absent.get(row.system) or _no_prism(cell)
+                row.problem = f"absent: {why}" if why else ""
+            for _ in range(runs):
+                for row in of_cell:
+                    if not row.problem:
+                        _add_run(row, throughput, cell, systems[row.system], say)
+            found += of_cell
+    return found
 
-    direction: Direction
-    size_bytes: int = 1_000
-    headers: int = 0
-    attributes: str = "metadata"
-    client: str = "librdkafka"
-    runner: str = "DirectRunner"
-    instant: bool = False
-    messages: int = 100_000
-    warm_up: float = 0.25
+
+def _add_run(row: Row, throughput: Throughput, cell: Cell, system: System, say: Say) -> None:
+    try:
+        figures = throughput.run(cell, system)
+    except TransferError as error:
+        row.problem = str(error)
+    else:
+        row.add(figures)
+    last = [f"{values[-1]:,.1f} {unit}" for unit, values in row.figures.items()]
+    say(f"{row.name}, {row.system}: {row.problem or ', '.join(last)}")
+
+
+def _no_prism(cell: Cell) -> str:
+    if cell.runner != "PrismRunner" or prism.find(os.environ):
+        return ""
+    return "no prism on the PATH, in Go's bin folder or in build/bin; make prism builds it"
 
 
 class Throughput:
@@ -69,7 +106,7 @@ class Throughput:
         group_id = f"g-{uuid.uuid4().hex[:8]}"
         with contextlib.ExitStack() as opened:
             instant = None
-            if cell.instant:
+            if cell.sink == "instant":
                 instant = opened.enter_context(InstantProcess())
                 address = instant.address
             else:
@@ -114,7 +151,7 @@ class Throughput:
     @contextlib.contextmanager
     def _full_subscription(self, cell: Cell) -> Iterator[str]:
         """Where a fresh service has the messages of this cell."""
-        if cell.instant:
+        if cell.sink == "instant":
             with InstantProcess(cell.size_bytes, cell.messages, cell.headers) as instant:
                 yield instant.address
         else:
@@ -139,7 +176,9 @@ class Throughput:
         )
 
 
-def _watch(system: System, job: Job, progress, messages: int) -> sampling.Watched:
+def _watch(
+    system: System, job: Job, progress: Callable[[], int], messages: int
+) -> sampling.Watched:
     process = system.start(job)
     try:
         return sampling.watch(process, progress, messages, DEADLINE_S)

@@ -1,0 +1,150 @@
+"""How fast the bridge is, what it costs, and how that compares: side by side, in one run.
+
+    python -m benchmarks [--only NAME,...] [--runs N] [--quick] [--no_peers] [--out FOLDER]
+    python -m benchmarks --check
+
+Every figure is that of a process of its own on fresh servers, seen from outside; the warm-up is
+left out. What is compared takes turns: run 1 of all systems, run 2 of all systems ... Results go to
+`benchmarks/results/`, unless something was left out or made smaller: then to `--out`, if given.
+
+Exit status 1 if something could not be measured or, with `--check`, a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import machine, plot, show, targets, throughput
+from benchmarks.cells import BARE, BRIDGE, cells
+from benchmarks.peers import PEERS
+from benchmarks.processes import ROOT
+from benchmarks.results import Results
+from benchmarks.stack import Emulator, Kafka
+from benchmarks.systems.bare import Bare
+from benchmarks.systems.bridge import Bridge
+from benchmarks.systems.jobs import System
+from pipelines.local.child import Stopped, stop_signals
+from pipelines.local.stack import EmbeddedStack
+from transforms.errors import BridgeError
+
+RESULTS = ROOT / "benchmarks" / "results"
+RUNS, CHECK_RUNS = 5, 3
+WIDTH = 150
+"""Of tables that go elsewhere than to a terminal."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    options = _parser().parse_args(argv)
+    if options.runs is None:
+        options.runs = 1 if options.quick else CHECK_RUNS if options.check else RUNS
+    if options.runs < 1:
+        _parser().error(f"--runs: {options.runs} is less than 1")
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    try:
+        with stop_signals():
+            return _bench(options, console)
+    except BridgeError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return error.exit_status
+    except Stopped as stopped:
+        return 128 + stopped.number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0], prog="python -m benchmarks", allow_abbrev=False
+    )
+    parser.add_argument("--only", default="*", help="rows to measure: names, or patterns with *")
+    parser.add_argument("--runs", type=int, help=f"of each row (default {RUNS})")
+    parser.add_argument("--quick", action="store_true", help="few messages, one run: for trying")
+    parser.add_argument(
+        "--peers", default=True, action="store_true", help="measure peers, too (the default)"
+    )
+    parser.add_argument("--no_peers", dest="peers", action="store_false")
+    parser.add_argument(
+        "--check", action="store_true", help="measure what the targets need, and compare"
+    )
+    parser.add_argument("--out", type=Path, help="write results here, whatever was measured")
+    return parser
+
+
+def _bench(options: argparse.Namespace, console: Console) -> int:
+    results = measure(options, _say)
+    show.tables(results, console)
+    folder = options.out or (RESULTS if results.complete else None)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "results.json").write_text(results.text(), encoding="utf-8")
+        plot.draw(results, folder)
+        console.print(f"results are in {folder}", highlight=False)
+    status = 0
+    for row in results.rows:
+        if row.problem:
+            status = 1
+            print(f"bench: {row.name}, {row.system}: {row.problem}", file=sys.stderr)
+    if options.check:
+        verdicts = [targets.judge(target, results) for target in targets.TARGETS]
+        show.verdicts(verdicts, console)
+        status = 0 if all(verdict.met for verdict in verdicts) else 1
+    return status
+
+
+def measure(options: argparse.Namespace, say: throughput.Say) -> Results:
+    """Everything that the options ask for."""
+    wanted = _wanted(options)
+    its_cells = [cell.quick if options.quick else cell for cell in cells()]
+    names = {s for cell in its_cells for s in cell.systems if wanted(cell.name, s)}
+    systems: dict[str, System] = {
+        system.name: system for system in (Bridge(), Bare(), *PEERS) if system.name in names
+    }
+    absent = {name: system.absent() for name, system in systems.items()}
+    complete = options.only == "*" and options.peers and not options.quick and not options.check
+    with EmbeddedStack(pubsub=False, say=say) as stack:
+        with Emulator() as emulator:
+            machine_and_versions = machine.describe(emulator.name)
+        results = Results(
+            machine_and_versions,
+            {name: dict(system.describe()) for name, system in systems.items()},
+            options.runs,
+            complete and options.runs >= RUNS,
+        )
+        results.rows += throughput.rows(
+            Kafka(stack.bootstrap_servers),
+            its_cells,
+            systems,
+            absent,
+            options.runs,
+            wanted,
+            say,
+        )
+    return results
+
+
+def _say(text: str) -> None:
+    """A line that is there at once, in a pipe too."""
+    print(text, flush=True)
+
+
+def _wanted(options: argparse.Namespace) -> throughput.Wanted:
+    patterns = options.only.split(",")
+    needed = {(f.row, f.system) for target in targets.TARGETS for f in target.needs}
+
+    def wanted(name: str, system: str) -> bool:
+        if options.check and (name, system) not in needed:
+            return False
+        if not options.peers and system not in (BRIDGE, BARE):
+            return False
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+    return wanted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

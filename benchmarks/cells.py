@@ -1,0 +1,97 @@
+"""What is measured of throughput: one base, and each axis varied alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from benchmarks.systems.jobs import Direction
+
+BRIDGE, BARE, CONNECTOR, BENTHOS = "bridge", "bare loop", "Google's connector", "Benthos"
+"""`System.name` of each."""
+
+HEADERS = 5
+QUICK = 20
+"""A quick run has so many times fewer messages."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is moved, how, and by whom; one row for each system.
+
+    Attributes:
+      what: the last part of its name: what is not as in the base.
+      sink: what stands for Pub/Sub.
+      messages: of one run, for a window of some seconds at two cores.
+      warm_up: so much of them is not measured, as a share; with 0 all is, the start included.
+    """
+
+    direction: Direction
+    sink: Literal["emulator", "instant"]
+    what: str
+    messages: int
+    systems: tuple[str, ...] = (BRIDGE, BARE)
+    size_bytes: int = 1_000
+    headers: int = 0
+    attributes: Literal["none", "metadata", "lossless"] = "metadata"
+    client: Literal["librdkafka", "kafka-python"] = "librdkafka"
+    runner: Literal["DirectRunner", "PrismRunner"] = "DirectRunner"
+    warm_up: float = 0.25
+
+    @property
+    def name(self) -> str:
+        return f"{self.direction}/{self.sink}/{self.what}"
+
+    @property
+    def quick(self) -> Cell:
+        """The same with few messages, for trying."""
+        return replace(self, messages=max(5, self.messages // QUICK), warm_up=0.0)
+
+
+def cells() -> list[Cell]:
+    """All of them; neighbours need the same messages as far as can be."""
+    return [*_to_pubsub(), *_to_kafka()]
+
+
+def _to_pubsub() -> Iterator[Cell]:
+    base = Cell("kafka_to_ps", "emulator", "1kB", 400_000)
+    slower = replace(base, messages=200_000)
+    yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, BENTHOS))
+    yield replace(base, sink="instant")
+    yield replace(base, sink="instant", what="none", attributes="none", systems=(BRIDGE, BARE))
+    yield replace(base, sink="instant", what="prism", runner="PrismRunner", systems=(BRIDGE,))
+    yield replace(slower, what="kafka-python", client="kafka-python", systems=(BRIDGE,))
+    yield replace(slower, sink="instant", what="kafka-python", client="kafka-python")
+    yield from _sizes(base, {"100B": 500_000, "10kB": 120_000, "74kB": 20_000, "1MB": 1_500})
+    yield from _attributes(slower)
+
+
+def _to_kafka() -> Iterator[Cell]:
+    base = Cell("ps_to_kafka", "emulator", "1kB", 80_000)
+    instant = replace(base, sink="instant", messages=250_000)
+    slower = replace(instant, messages=150_000)
+    yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, BENTHOS))
+    yield replace(base, what="kafka-python", client="kafka-python", systems=(BRIDGE,))
+    yield instant
+    yield replace(instant, what="none", attributes="none")
+    yield replace(slower, what="prism", runner="PrismRunner", systems=(BRIDGE,))
+    yield replace(slower, what="kafka-python", client="kafka-python")
+    yield from _sizes(instant, {"100B": 300_000, "10kB": 80_000, "74kB": 15_000, "1MB": 1_200})
+    yield from _attributes(slower)
+
+
+_BYTES = {"100B": 100, "10kB": 10_000, "74kB": 74_000, "1MB": 1_000_000}
+
+
+def _sizes(base: Cell, messages: dict[str, int]) -> Iterator[Cell]:
+    for what, count in messages.items():
+        size_bytes = _BYTES[what]
+        yield replace(base, sink="instant", what=what, messages=count, size_bytes=size_bytes)
+
+
+def _attributes(base: Cell) -> Iterator[Cell]:
+    """With headers, which the bare loop carries as they are."""
+    five = replace(base, sink="instant", headers=HEADERS)
+    yield replace(five, what="five-headers")
+    yield replace(five, what="lossless", attributes="lossless", systems=(BRIDGE,))

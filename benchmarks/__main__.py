@@ -25,7 +25,7 @@ from benchmarks.cells import BARE, BRIDGE, cells
 from benchmarks.peers import PEERS
 from benchmarks.processes import ROOT
 from benchmarks.results import Results
-from benchmarks.stack import Emulator, Kafka
+from benchmarks.stack import Kafka
 from benchmarks.systems.bare import Bare
 from benchmarks.systems.bridge import Bridge
 from benchmarks.systems.jobs import System
@@ -83,6 +83,8 @@ def _bench(options: argparse.Namespace, console: Console) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "results.json").write_text(results.text(), encoding="utf-8")
         plot.draw(results, folder)
+        if folder == RESULTS:
+            show.main([])
         console.print(f"results are in {folder}", highlight=False)
     status = 0
     for row in results.rows:
@@ -107,10 +109,8 @@ def measure(options: argparse.Namespace, say: throughput.Say) -> Results:
     absent = {name: system.absent() for name, system in systems.items()}
     complete = options.only == "*" and options.peers and not options.quick and not options.check
     with EmbeddedStack(pubsub=False, say=say) as stack:
-        with Emulator() as emulator:
-            machine_and_versions = machine.describe(emulator.name)
         results = Results(
-            machine_and_versions,
+            machine.describe(say),
             {name: dict(system.describe()) for name, system in systems.items()},
             options.runs,
             complete and options.runs >= RUNS,

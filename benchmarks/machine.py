@@ -11,8 +11,10 @@ from pathlib import Path
 import confluent_kafka
 
 from benchmarks.processes import ROOT
+from pipelines.local.emulator import PubsubEmulator
 from pipelines.local.jars import KAFKA_VERSION
 from pipelines.local.java import find_java
+from pipelines.local.status import Say
 
 _PACKAGES = (
     "apache-beam",
@@ -25,7 +27,7 @@ _PACKAGES = (
 _CALL_S = 30.0
 
 
-def describe(emulator: str) -> dict[str, str]:
+def describe(say: Say) -> dict[str, str]:
     """The machine, and the versions of what is measured and of what it is measured with."""
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return {
@@ -37,10 +39,16 @@ def describe(emulator: str) -> dict[str, str]:
         **{package: version(package) for package in _PACKAGES},
         "librdkafka": confluent_kafka.libversion()[0],
         "Kafka": KAFKA_VERSION,
-        "Pub/Sub emulator": emulator.removeprefix("Pub/Sub emulator "),
+        "Pub/Sub emulator": _emulator(say),
         "Java": _java(),
         "commit": _said("git", "describe", "--always", "--dirty"),
     }
+
+
+def _emulator(say: Say) -> str:
+    emulator = PubsubEmulator(Path(), say, 0, "")
+    emulator.prepare()
+    return emulator.name.rpartition(" ")[2]
 
 
 def _cpu() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from google.pubsub_v1 import types
 
 from pipelines.local.stack import EmbeddedStack
+from transforms.errors import PreflightError
 from transforms.pubsub import client as pubsub
 
 PROJECT = "projects/bench"
@@ -46,9 +48,14 @@ class Kafka:
         return {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, **names}
 
     def create(self, topic: str, partitions: int = PARTITIONS) -> None:
-        """Makes a topic that takes the largest messages."""
+        """Makes a topic for the largest messages; returns when the broker knows all of it."""
         config = {"max.message.bytes": str(_MAX_MESSAGE_BYTES)}
         self._done(self._admin.create_topics([NewTopic(topic, partitions, 1, config=config)]))
+        ends_s = time.monotonic() + TIMEOUT_S
+        while len(self._partitions(topic)) < partitions:
+            if time.monotonic() > ends_s:
+                raise PreflightError(f"create {topic}: not there after {TIMEOUT_S:g} s")
+            time.sleep(0.05)
 
     def delete(self, topic: str) -> None:
         self._done(self._admin.delete_topics([topic]))
@@ -82,7 +89,7 @@ class Kafka:
             if n % 1000 == 0:
                 producer.poll(0)
         if producer.flush(TIMEOUT_S * 3):
-            raise TimeoutError(f"fill {topic}: not confirmed")
+            raise PreflightError(f"fill {topic}: not confirmed")
 
     def _partitions(self, topic: str) -> list[confluent_kafka.TopicPartition]:
         found = self._admin.list_topics(topic, TIMEOUT_S).topics[topic].partitions

@@ -16,7 +16,7 @@ from benchmarks.results import Row
 from benchmarks.stack import PROJECT, Emulator, Kafka
 from benchmarks.systems.jobs import Job, System
 from pipelines import prism
-from transforms.errors import TransferError
+from transforms.errors import TransferError, one_line
 
 TOPIC, SUBSCRIPTION = f"{PROJECT}/topics/alerts", f"{PROJECT}/subscriptions/alerts"
 DEADLINE_S = 180.0
@@ -64,6 +64,8 @@ def _add_run(row: Row, throughput: Throughput, cell: Cell, system: System, say: 
         figures = throughput.run(cell, system)
     except TransferError as error:
         row.problem = str(error)
+    except Exception as error:  # whatever it is, the others are measured
+        row.problem = f"{type(error).__name__}: {one_line(error)}"
     else:
         row.add(figures)
     last = [f"{values[-1]:,.1f} {unit}" for unit, values in row.figures.items()]

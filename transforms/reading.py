@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from transforms.record_batches import Poll
 from transforms.registry import Bridge, BridgeConfig
 
 
@@ -76,9 +77,7 @@ class Reader(Protocol):
         """The tracker has refused the batch: it is to be read again."""
 
 
-def read_bundle(
-    bridge: Bridge, session: Reader, bundle: Bundle, tracker: Any
-) -> Iterator[Sequence[Any]]:
+def read_bundle(bridge: Bridge, session: Reader, bundle: Bundle, tracker: Any) -> Iterator[Poll]:
     """Yields the records of one bundle, poll by poll; ends the restriction or defers its rest.
 
     A tracker's `try_claim(None)` ends the restriction for good: a stop, or the end of a round.
@@ -103,7 +102,7 @@ def read_bundle(
             break
         if records := batch.records:
             session.claim(bundle, batch)
-            yield records
+            yield Poll(records)
     control.bundle_done()
     bridge.counts.publish()
 

@@ -42,7 +42,7 @@ def test_a_shard_without_messages_does_not_keep_those_of_another_waiting():
     bridge = Bridge(BridgeConfig("test", commit_interval_s=0.01))
     first, second, tracker = Bundle(print), Bundle(print), Tracker()
     second.before = first
-    assert list(read_bundle(bridge, Session("a"), first, Tracker())) == [("a",)]
+    assert list(read_bundle(bridge, Session("a"), first, Tracker())) == [["a"]]
     idle, full = Session(), Session("b")
     assert list(read_bundle(bridge, idle, second, tracker)) == []
     assert (idle.polls, tracker.deferred) == (1, True)

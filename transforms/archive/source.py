@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,8 +18,7 @@ from transforms.archive.session import CALL_S, ArchiveSession, Place, find
 from transforms.errors import SourceError
 from transforms.ranges import Ranges
 from transforms.reading import read_bundle
-from transforms.record_batches import HandOn
-from transforms.records import KafkaRecord, PubsubRecord
+from transforms.record_batches import HandOn, Poll
 from transforms.registry import BridgeConfig
 
 
@@ -94,7 +93,7 @@ class ReadFromArchive(beam.PTransform):
             pbegin
             | "Impulse" >> beam.Impulse()
             | "Once" >> beam.Map(_once)
-            | "Read" >> beam.ParDo(_ReadFn(self._config))
+            | "Read" >> beam.ParDo(_ReadFn(self._config)).with_output_types(Poll)
             | "Each" >> beam.ParDo(HandOn(Any))
         )
 
@@ -167,7 +166,7 @@ class _ReadFn(beam.DoFn):
         _impulse: bytes,
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(_PositionProvider()),  # noqa: B008
-    ) -> Iterator[Sequence[KafkaRecord | PubsubRecord]]:
+    ) -> Iterator[Poll]:
         bridge = registry.get(self._config.bridge)
         with bridge.failing():
             place = self._config.place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -16,7 +16,7 @@ from transforms.kafka.remaining import Remaining
 from transforms.kafka.selection import KafkaSourceConfig, Shard
 from transforms.kafka.session import KafkaSession
 from transforms.reading import Bundle, in_shards, read_bundle
-from transforms.record_batches import HandOn
+from transforms.record_batches import HandOn, Poll
 from transforms.records import KafkaRecord
 from transforms.watermark import WallTime
 
@@ -44,7 +44,7 @@ class ReadFromKafka(beam.PTransform):
             pbegin
             | "Impulse" >> beam.Impulse()
             | "Shards" >> beam.FlatMap(_shards, count).with_output_types(Shard)
-            | in_shards("Poll", count) >> beam.ParDo(poll(self._config))
+            | in_shards("Poll", count) >> beam.ParDo(poll(self._config)).with_output_types(Poll)
             | "Each" >> beam.ParDo(HandOn(KafkaRecord))
         )
 
@@ -125,10 +125,10 @@ class _PollFn(beam.DoFn, RestrictionProvider):
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
-    ) -> Iterator[Sequence[KafkaRecord]]:
+    ) -> Iterator[Poll]:
         return self._read(shard, finalizer, tracker)
 
-    def _read(self, shard: Shard, finalizer: Any, tracker: Any) -> Iterator[Sequence[KafkaRecord]]:
+    def _read(self, shard: Shard, finalizer: Any, tracker: Any) -> Iterator[Poll]:
         bridge = registry.get(self._config.bridge)
         with bridge.failing():
             session = bridge.session(
@@ -149,5 +149,5 @@ class _PollFiniteFn(_PollFn):
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
-    ) -> Iterator[Sequence[KafkaRecord]]:
+    ) -> Iterator[Poll]:
         return self._read(shard, finalizer, tracker)

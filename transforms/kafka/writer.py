@@ -46,8 +46,9 @@ class KafkaWriter:
         assert config.rules is not None
         self._counts = bridge.counts
         self._give_up = bridge.give_up
-        self._refusal = config.rules.refusal
+        self._rules = config.rules
         self._clock = clock
+        self._fits_until_ms = float("-inf")
         self._producer = open_producer(config.kafka, config.producer)
         self._failure: TransferError | None = None
         self._written = self._payload_bytes = 0
@@ -59,7 +60,7 @@ class KafkaWriter:
         Raises:
           RefusedError: the topic would refuse it, and there is no place for dead letters.
         """
-        if why := self._refusal(record, self._clock() * 1000):
+        if why := self._refusal(record):
             refused = RefusedError(
                 f"produce {record.name}: {why}", "correct the topic or the record"
             )
@@ -69,6 +70,16 @@ class KafkaWriter:
         self._written += 1
         self._handed_over += 1
         self._payload_bytes += record.payload_bytes
+
+    def _refusal(self, record: KafkaRecord) -> str:
+        """As `TopicInfo.refusal`; asks the clock only where the answer may have changed."""
+        rules, (timestamp_ms, _, key) = self._rules, record[3:6]
+        if (timestamp_ms or 0) <= self._fits_until_ms and (key is not None or not rules.needs_keys):
+            return ""
+        now_ms = self._clock() * 1000
+        ahead_ms = rules.max_timestamp_ahead_ms
+        self._fits_until_ms = float("inf") if ahead_ms is None else now_ms + ahead_ms
+        return rules.refusal(record, now_ms)
 
     def flush(self, timeout_s: float) -> None:
         if self._failure is None:

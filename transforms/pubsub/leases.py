@@ -129,10 +129,10 @@ class Leases:
             while len(self._expected_again) > _REMEMBERED_IDS:
                 self._expected_again.popitem(last=False)
 
-    def expected(self, message: Held) -> bool:
-        """Whether an earlier delivery of this message was not acked, or was acked too late."""
+    def expected(self, messages: list[Held]) -> list[bool]:
+        """Whether an earlier delivery of each was not acked, or was acked too late."""
         with self._lock:
-            return message.message_id in self._expected_again
+            return [held.message_id in self._expected_again for held in messages]
 
     def _note_expired(self, messages: list[Held]) -> None:
         """Counts and warns of messages whose lease has run out since the last look."""

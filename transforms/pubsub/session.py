@@ -105,10 +105,7 @@ class PubsubBatch(NamedTuple):
 
     held: list[Held]
     received: list[Received]
-
-    @property
-    def records(self) -> list[PubsubRecord]:
-        return [received.record for received in self.received]
+    records: list[PubsubRecord]
 
     @property
     def positions(self) -> int:
@@ -198,7 +195,7 @@ class PubsubSession:
         self._ask_after_silence()
         if SOURCE not in self._bridge.health.in_trouble:
             self._bridge.control.idled(self._clock() - began)
-        return PubsubBatch([], [])
+        return PubsubBatch([], [], [])
 
     def _ask_after_silence(self) -> None:
         """A pull that returns nothing looks the same whether there is nothing or nobody."""
@@ -219,11 +216,13 @@ class PubsubSession:
         if bundle.first_claim_at is None:
             bundle.first_claim_at = self._clock()
         bundle.held += batch.held
-        again = 0
-        for held, received in zip(batch.held, batch.received, strict=True):
-            bundle.payload_bytes += held.size_bytes
-            bundle.ordered = bundle.ordered or bool(received.record.ordering_key)
-            again += received.delivery_attempt > 1 or self._leases.expected(held)
+        bundle.payload_bytes += sum(held.size_bytes for held in batch.held)
+        bundle.ordered = bundle.ordered or any(record.ordering_key for record in batch.records)
+        expected = self._leases.expected(batch.held)
+        again = sum(
+            received.delivery_attempt > 1 or was_expected
+            for received, was_expected in zip(batch.received, expected, strict=True)
+        )
         counts = self._bridge.counts
         counts.add("read", len(batch.held))
         if again:
@@ -432,5 +431,6 @@ class PubsubSession:
         self._heard()
         self._came_at = self._clock()
         with self._changed:
-            self._prefetched.append(PubsubBatch(self._leases.hold(received), received))
+            records = [each.record for each in received]
+            self._prefetched.append(PubsubBatch(self._leases.hold(received), received, records))
             self._changed.notify_all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -14,7 +14,7 @@ from transforms import registry
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
 from transforms.pubsub.taken import Taken, TakenCoder, TakenTracker
 from transforms.reading import Bundle, in_shards, read_bundle
-from transforms.record_batches import HandOn
+from transforms.record_batches import HandOn, Poll
 from transforms.records import PubsubRecord
 from transforms.watermark import WallTime
 
@@ -61,7 +61,7 @@ class ReadFromPubSub(beam.PTransform):
             pbegin
             | "Impulse" >> beam.Impulse()
             | "Shards" >> beam.FlatMap(_shards, count).with_output_types(int)
-            | in_shards("Pull", count) >> beam.ParDo(pull(self._config))
+            | in_shards("Pull", count) >> beam.ParDo(pull(self._config)).with_output_types(Poll)
             | "Each" >> beam.ParDo(HandOn(PubsubRecord))
         )
 
@@ -121,10 +121,10 @@ class _PullFn(beam.DoFn):
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(_TakenProvider()),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
-    ) -> Iterator[Sequence[PubsubRecord]]:
+    ) -> Iterator[Poll]:
         return self._read(shard, finalizer, tracker)
 
-    def _read(self, shard: int, finalizer: Any, tracker: Any) -> Iterator[Sequence[PubsubRecord]]:
+    def _read(self, shard: int, finalizer: Any, tracker: Any) -> Iterator[Poll]:
         bridge = registry.get(self._config.bridge)
         with bridge.failing():
             session = bridge.session(
@@ -146,5 +146,5 @@ class _PullFiniteFn(_PullFn):
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         tracker: Any = beam.DoFn.RestrictionParam(_TakenProvider(finite=True)),  # noqa: B008
         _watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WALL_TIME),  # noqa: B008
-    ) -> Iterator[Sequence[PubsubRecord]]:
+    ) -> Iterator[Poll]:
         return self._read(shard, finalizer, tracker)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from functools import partial
+from functools import lru_cache, partial
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -69,7 +69,7 @@ class LibrdkafkaProducer(FlushingProducer):
             return
         try:
             for name, _ in headers:
-                if b"\0" in name.encode():  # without UTF-8 `produce` would crash, not raise
+                if not _is_writable(name):
                     self._failures.append(Failure(record, zero_byte_in_name(record)))
                     return
             self._produce(
@@ -149,6 +149,16 @@ class LibrdkafkaProducer(FlushingProducer):
     def _on_error(self, error: KafkaError) -> None:
         """Client-wide errors: the cause of what fails later."""
         self._cause = f": {error.str()}"
+
+
+@lru_cache(maxsize=4096)
+def _is_writable(name: str) -> bool:
+    """Whether librdkafka writes all of a header's name.
+
+    Raises:
+      UnicodeEncodeError: it is not UTF-8; `produce` would crash, not raise.
+    """
+    return b"\0" not in name.encode()
 
 
 def _unwritable_timestamp(record: KafkaRecord) -> RefusedError:

@@ -141,7 +141,7 @@ class Subscriber:
         Raises:
           CommitError: some were not acknowledged, and will be delivered again.
         """
-        self._each_chunk("acknowledge", ack_ids, timeout_s, {})
+        self._each_chunk("acknowledge", types.AcknowledgeRequest, ack_ids, timeout_s)
 
     def modify_ack_deadline(
         self, ack_ids: Sequence[str], ack_deadline_s: int, timeout_s: float
@@ -152,7 +152,11 @@ class Subscriber:
           CommitError: some leases were not changed.
         """
         self._each_chunk(
-            "modify_ack_deadline", ack_ids, timeout_s, {"ack_deadline_seconds": ack_deadline_s}
+            "modify_ack_deadline",
+            types.ModifyAckDeadlineRequest,
+            ack_ids,
+            timeout_s,
+            ack_deadline_seconds=ack_deadline_s,
         )
 
     def close(self) -> None:
@@ -160,20 +164,21 @@ class Subscriber:
         self._client.transport.close()
 
     def _each_chunk(
-        self, method: str, ack_ids: Sequence[str], timeout_s: float, fields: dict[str, int]
+        self, method: str, kind: Any, ack_ids: Sequence[str], timeout_s: float, **fields: int
     ) -> None:
+        of_protobuf = type(kind.pb(kind()))  # the wrapper looks at each id in Python
         retry = api_retry.Retry(
             predicate=api_retry.if_exception_type(*TRANSIENT), initial=0.1, timeout=timeout_s
         )
         for start in range(0, len(ack_ids), _ACK_IDS_PER_REQUEST):
-            request = {
-                "subscription": self._subscription,
-                "ack_ids": ack_ids[start : start + _ACK_IDS_PER_REQUEST],
+            request = of_protobuf(
+                subscription=self._subscription,
+                ack_ids=ack_ids[start : start + _ACK_IDS_PER_REQUEST],
                 **fields,
-            }
+            )
             try:
                 getattr(self._client, method)(
-                    request=request, retry=retry, timeout=ConstantTimeout(timeout_s)
+                    request=kind.wrap(request), retry=retry, timeout=ConstantTimeout(timeout_s)
                 )
             except (api.GoogleAPICallError, api.RetryError) as error:
                 raise CommitError(

@@ -48,5 +48,5 @@ def test_a_shard_without_messages_does_not_keep_those_of_another_waiting():
     assert (idle.polls, tracker.deferred) == (1, True)
     third = Bundle(print)
     third.before = second
-    assert list(read_bundle(bridge, full, third, Tracker())) == [("b",)]
+    assert list(read_bundle(bridge, full, third, Tracker())) == [["b"]]
     bridge.close()

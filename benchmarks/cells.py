@@ -56,14 +56,14 @@ def cells() -> list[Cell]:
 
 def _to_pubsub() -> Iterator[Cell]:
     base = Cell("kafka_to_ps", "emulator", "1kB", 400_000)
-    slower = replace(base, messages=200_000)
+    slower = replace(base, messages=300_000)
     yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, BENTHOS))
     yield replace(base, sink="instant")
-    yield replace(base, sink="instant", what="none", attributes="none", systems=(BRIDGE, BARE))
+    yield replace(base, sink="instant", what="none", attributes="none")
     yield replace(base, sink="instant", what="prism", runner="PrismRunner", systems=(BRIDGE,))
     yield replace(slower, what="kafka-python", client="kafka-python", systems=(BRIDGE,))
     yield replace(slower, sink="instant", what="kafka-python", client="kafka-python")
-    yield from _sizes(base, {"100B": 500_000, "10kB": 120_000, "74kB": 20_000, "1MB": 1_500})
+    yield from _sizes(base, {"100B": 700_000, "10kB": 160_000, "74kB": 30_000, "1MB": 2_500})
     yield from _attributes(slower)
 
 

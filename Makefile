@@ -81,6 +81,10 @@ bench-parts: setup ## what the mapping costs, in microseconds a message, and how
 	@$(BIN)/python -m benchmarks.mapping
 	@$(BIN)/python -m benchmarks.archive
 
+.PHONY: peers
+peers: setup $(VENV)/.installed-dev ## that the peers of the benchmark can be had and do their work; needs Go
+	@$(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
+
 .PHONY: soak
 soak: setup ## half an hour at 1,000 msg/s both ways: memory, files, threads, commit lag
 	@$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)

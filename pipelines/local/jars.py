@@ -56,7 +56,7 @@ def kafka_jars(say: Say, folder: Path | None = None, more: Sequence[Pin] = ()) -
     Args:
       say: gets one line when something is downloaded.
       folder: the cache; a folder of the user's by default.
-      more: what else of Kafka's distribution is wanted.
+      more: what else is wanted beside them.
     Raises:
       PreflightError: a jar could not be had, or is not the pinned one, after three tries.
     """

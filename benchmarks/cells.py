@@ -11,6 +11,9 @@ from benchmarks.systems.jobs import Direction
 BRIDGE, BARE, CONNECTOR, BENTHOS = "bridge", "bare loop", "Google's connector", "Benthos"
 """`System.name` of each."""
 
+WARM_UP, LONG_WARM_UP = 0.25, {CONNECTOR: 0.5}
+"""What is not measured of a run, as a share; Java compiles what it runs for several seconds."""
+
 HEADERS = 5
 QUICK = 20
 """A quick run has so many times fewer messages."""
@@ -24,7 +27,7 @@ class Cell:
       what: the last part of its name: what is not as in the base.
       sink: what stands for Pub/Sub.
       messages: of one run, for a window of some seconds at two cores.
-      warm_up: so much of them is not measured, as a share; with 0 all is, the start included.
+      measured_from_start: whether there is no warm-up; for runs of few messages.
     """
 
     direction: Direction
@@ -37,7 +40,7 @@ class Cell:
     attributes: Literal["none", "metadata", "lossless"] = "metadata"
     client: Literal["librdkafka", "kafka-python"] = "librdkafka"
     runner: Literal["DirectRunner", "PrismRunner"] = "DirectRunner"
-    warm_up: float = 0.25
+    measured_from_start: bool = False
 
     @property
     def name(self) -> str:
@@ -46,7 +49,12 @@ class Cell:
     @property
     def quick(self) -> Cell:
         """The same with few messages, for trying."""
-        return replace(self, messages=max(5, self.messages // QUICK), warm_up=0.0)
+        messages = max(5, self.messages // QUICK)
+        return replace(self, messages=messages, measured_from_start=True)
+
+    def warm_up(self, system: str) -> float:
+        """So much of its messages is not measured, as a share."""
+        return 0.0 if self.measured_from_start else LONG_WARM_UP.get(system, WARM_UP)
 
 
 def cells() -> list[Cell]:
@@ -55,7 +63,7 @@ def cells() -> list[Cell]:
 
 
 def _to_pubsub() -> Iterator[Cell]:
-    base = Cell("kafka_to_ps", "emulator", "1kB", 400_000)
+    base = Cell("kafka_to_ps", "emulator", "1kB", 500_000)
     slower = replace(base, messages=300_000)
     yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, BENTHOS))
     yield replace(base, sink="instant")

@@ -118,7 +118,7 @@ class Throughput:
             watched = _watch(system, job, progress, cell.messages)
             if instant is not None and (came := instant.status()["published"]) < cell.messages:
                 raise TransferError(f"lost: {came:,} of {cell.messages:,} messages came")
-        return _figures(cell, watched)
+        return _figures(cell, system, watched)
 
     def _to_kafka(self, cell: Cell, system: System, folder: Path) -> dict[str, float]:
         topic = f"t-{uuid.uuid4().hex[:8]}"
@@ -127,7 +127,8 @@ class Throughput:
             with self._full_subscription(cell) as address:
                 job = self._job(cell, address, topic, topic, folder)
                 progress = self._kafka.ends(topic)
-                return _figures(cell, _watch(system, job, progress, cell.messages))
+                watched = _watch(system, job, progress, cell.messages)
+                return _figures(cell, system, watched)
         finally:
             self._kafka.delete(topic)
 
@@ -190,6 +191,6 @@ def _watch(
         processes.stop(process)
 
 
-def _figures(cell: Cell, watched: sampling.Watched) -> dict[str, float]:
-    seen = sampling.window(watched.samples, cell.messages, cell.warm_up)
+def _figures(cell: Cell, system: System, watched: sampling.Watched) -> dict[str, float]:
+    seen = sampling.window(watched.samples, cell.messages, cell.warm_up(system.name))
     return sampling.figures(seen, cell.size_bytes, watched.peak_bytes)

@@ -30,11 +30,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks import soak_figures as figures
 from benchmarks import soak_run, soak_show
-from benchmarks.soak_ends import CommitLag, Feed, Reader, memory_available_bytes
+from benchmarks.ends import PubsubInlet, PubsubOutlet
+from benchmarks.feed import Feed, Reader
+from benchmarks.soak_ends import CommitLag, memory_available_bytes
 from benchmarks.soak_figures import Verdict
 from benchmarks.soak_run import Soak
 from pipelines.flags import KAFKA_TO_PS, Runner
@@ -99,8 +102,9 @@ def soak(minutes: float, rate: float, count: int, json_file: Path | None) -> int
         soak_run.make_places(stack)
         machine = soak_show.machine(stack, pubsub_side)
         soak_show.say(f"{machine}; emulator's heap {heap_bytes / 1e9:.1f} GB")
-        feed = Feed(soak_run.TOPIC_IN, rate, count, soak_run.SIZE_BYTES)
-        reader = Reader(soak_run.SUBSCRIPTION_OUT, feed, count)
+        begin, end = partial(PubsubInlet, soak_run.TOPIC_IN), soak_run.SUBSCRIPTION_OUT
+        feed = Feed(begin, rate, count, soak_run.SIZE_BYTES)
+        reader = Reader(partial(PubsubOutlet, end), feed, count)
         kafka = KafkaConfig(stack.bootstrap_servers)
         lag = CommitLag(kafka, soak_run.KAFKA_TOPIC, soak_run.GROUP_ID)
         with soak_run.bridges(Path(folder), minutes * 60) as both:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.soak_ends import CommitLag, Feed, Reader, sample
+from benchmarks.feed import Feed, Reader
+from benchmarks.soak_ends import CommitLag, sample
 from benchmarks.soak_figures import Sample, percentile
 from pipelines.local.stack import EmbeddedStack
 from transforms.errors import TransferError
@@ -196,8 +197,7 @@ def _watch_feed(run: Soak, line: Callable[[Soak, float], str]) -> None:
         for bridge in run.bridges:
             check(bridge)
         for worker in (run.feed, run.reader, run.lag):
-            if worker.error is not None:
-                raise worker.error
+            worker.check()
         if run.feed.sent == run.reader.distinct == run.count:
             return
         if run.feed.alive:  # an idle bridge is no part of the figures

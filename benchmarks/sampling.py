@@ -105,6 +105,11 @@ def tree(process_id: int) -> list[int]:
     return found
 
 
+def trees(started: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """Those of several processes together."""
+    return [process_id for process in started for process_id in tree(process.pid)]
+
+
 def cpu_s(processes: Sequence[int]) -> float:
     """User and system time, that of children that have ended and were waited for included."""
     ticks = 0
@@ -131,7 +136,7 @@ def _stat(process_id: int) -> list[str]:
 
 
 def watch(
-    process: subprocess.Popen[bytes],
+    started: Sequence[subprocess.Popen[bytes]],
     progress: Callable[[], int],
     count: int,
     deadline_s: float,
@@ -139,28 +144,30 @@ def watch(
     """Looks at a system until all messages have come.
 
     Args:
+      started: its processes, without those that they have started.
       progress: how many have.
       deadline_s: from now.
     Raises:
-      TransferError: the process has ended, or not all have come in time.
+      TransferError: a process has ended, or not all have come in time.
     """
     began_s = time.monotonic()
     samples: list[Sample] = []
     most_bytes = 0
-    processes = [process.pid]
+    processes: list[int] = []
     done = 0
     while done < count:
         now_s = time.monotonic() - began_s
-        if process.poll() is not None:
-            raise TransferError(
-                f"it ended with status {process.returncode} after {done:,} messages"
-            )
+        for process in started:
+            if process.poll() is not None:
+                raise TransferError(
+                    f"it ended with status {process.returncode} after {done:,} messages"
+                )
         if now_s > deadline_s:
             raise TransferError(f"{done:,} of {count:,} messages after {deadline_s:.0f} s")
         if len(samples) % _MEMORY_EVERY == 0:
-            processes = tree(process.pid)
+            processes = trees(started)
             most_bytes = max(most_bytes, peak_bytes(processes))
         done = progress()
         samples.append(Sample(time.monotonic() - began_s, done, cpu_s(processes)))
         time.sleep(max(0.0, PERIOD_S - (time.monotonic() - began_s - now_s)))
-    return Watched(samples, max(most_bytes, peak_bytes(tree(process.pid))))
+    return Watched(samples, max(most_bytes, peak_bytes(trees(started))))

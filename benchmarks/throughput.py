@@ -184,7 +184,7 @@ def _watch(
 ) -> sampling.Watched:
     process = system.start(job)
     try:
-        return sampling.watch(process, progress, messages, DEADLINE_S)
+        return sampling.watch([process], progress, messages, DEADLINE_S)
     except TransferError as error:
         raise TransferError(f"{error}: {processes.tail(job.folder)}") from error
     finally:

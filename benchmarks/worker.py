@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
+from typing import TypeVar
 
 END_S = 30.0
 """How long its last call may take."""
+
+_Any = TypeVar("_Any", bound="Worker")
 
 
 class Worker:
@@ -17,7 +20,7 @@ class Worker:
         self.ended = threading.Event()
         self._thread = threading.Thread(target=self._guarded, name=name, daemon=True)
 
-    def __enter__(self) -> Worker:
+    def __enter__(self: _Any) -> _Any:
         self._thread.start()
         return self
 

@@ -1,0 +1,88 @@
+"""What is compared takes turns: run 1 of everything, then run 2 of everything, and so on."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.results import Row, shown
+from transforms.errors import TransferError
+
+Say = Callable[[str], None]
+"""Takes a line for people."""
+
+Wanted = Callable[[str, str], bool]
+"""Whether a row is measured, by its name and its system's."""
+
+
+class Case(NamedTuple):
+    """What is measured in one row.
+
+    Attributes:
+      measure: one run; takes an empty folder, returns figures by unit, raises TransferError.
+    """
+
+    name: str
+    system: str
+    measure: Callable[[Path], Mapping[str, float]]
+
+
+def everything(_name: str, _system: str) -> bool:
+    """Wants every row."""
+    return True
+
+
+def rows(cases: Sequence[Case], runs: int, say: Say, wanted: Wanted = everything) -> list[Row]:
+    """Measures all cases that are wanted; one that fails is not tried again.
+
+    Args:
+      say: told of each run.
+    """
+    chosen = [case for case in cases if wanted(case.name, case.system)]
+    found = [Row(case.name, case.system) for case in chosen]
+    for _ in range(runs):
+        for case, row in zip(chosen, found, strict=True):
+            if row.problem:
+                continue
+            try:
+                with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+                    row.add(case.measure(Path(folder)))
+            except TransferError as error:
+                row.problem = str(error)
+            last = [f"{values[-1]:,.1f} {unit}" for unit, values in row.figures.items()]
+            say(f"{row.name}, {row.system}: {row.problem or ', '.join(last)}")
+    return found
+
+
+# -- one kind of measurement by itself -------------------------------------------------------------
+
+
+def options(page: str | None) -> argparse.Namespace:
+    """The command line of a module that measures one kind; its page is the module's docstring."""
+    parser = argparse.ArgumentParser(description=(page or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one small run of each: for trying")
+    parser.add_argument("--runs", type=int, default=5, help="of each row (default 5)")
+    parser.add_argument("--only", default="*", help="rows to measure, a pattern with *")
+    found = parser.parse_args()
+    found.runs = 1 if found.quick else found.runs
+    return found
+
+
+def show(cases: Sequence[Case], given: argparse.Namespace) -> None:
+    """Measures what was asked for, and prints a line for each run and for each row."""
+
+    def wanted(name: str, _system: str) -> bool:
+        return fnmatchcase(name, given.only)
+
+    for row in rows(cases, given.runs, say, wanted):
+        figures = "; ".join(f"{shown(values)} {unit}" for unit, values in row.figures.items())
+        say(f"== {row.name}, {row.system}: {figures} {row.problem}")
+
+
+def say(text: str) -> None:
+    """A line that is there at once, in a pipe too."""
+    print(text, flush=True)

@@ -20,8 +20,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import machine, plot, show, targets, throughput
-from benchmarks.cells import BARE, BRIDGE, cells
+from benchmarks import (
+    growth,
+    latency,
+    machine,
+    plot,
+    relay,
+    show,
+    start,
+    targets,
+    throughput,
+    turns,
+)
+from benchmarks.cells import cells
 from benchmarks.peers import PEERS
 from benchmarks.processes import ROOT
 from benchmarks.results import Results
@@ -29,6 +40,8 @@ from benchmarks.stack import Kafka
 from benchmarks.systems.bare import Bare
 from benchmarks.systems.bridge import Bridge
 from benchmarks.systems.jobs import System
+from benchmarks.throughput import Throughput
+from benchmarks.turns import Case, Say, Wanted
 from pipelines.local.child import Stopped, stop_signals
 from pipelines.local.stack import EmbeddedStack
 from transforms.errors import BridgeError
@@ -76,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _bench(options: argparse.Namespace, console: Console) -> int:
-    results = measure(options, _say)
+    results = measure(options, turns.say)
     show.tables(results, console)
     folder = options.out or (RESULTS if results.complete else None)
     if folder is not None:
@@ -98,48 +111,52 @@ def _bench(options: argparse.Namespace, console: Console) -> int:
     return status
 
 
-def measure(options: argparse.Namespace, say: throughput.Say) -> Results:
+def measure(options: argparse.Namespace, say: Say) -> Results:
     """Everything that the options ask for."""
     wanted = _wanted(options)
     its_cells = [cell.quick if options.quick else cell for cell in cells()]
     names = {s for cell in its_cells for s in cell.systems if wanted(cell.name, s)}
-    systems: dict[str, System] = {
-        system.name: system for system in (Bridge(), Bare(), *PEERS) if system.name in names
-    }
+    systems: dict[str, System] = {s.name: s for s in (Bridge(), Bare(), *PEERS) if s.name in names}
     absent = {name: system.absent() for name, system in systems.items()}
-    complete = options.only == "*" and options.peers and not options.quick and not options.check
-    with EmbeddedStack(pubsub=False, say=say) as stack:
+    whole = options.only == "*" and options.peers and not options.quick and not options.check
+    with (
+        EmbeddedStack(pubsub=False, say=say) as stack,
+        relay.process() as relayed,
+        Throughput(Kafka(stack.bootstrap_servers)) as throughputs,
+    ):
         results = Results(
             machine.describe(say),
             {name: dict(system.describe()) for name, system in systems.items()},
             options.runs,
-            complete and options.runs >= RUNS,
+            whole and options.runs >= RUNS,
         )
-        results.rows += throughput.rows(
-            Kafka(stack.bootstrap_servers),
-            its_cells,
-            systems,
-            absent,
-            options.runs,
-            wanted,
-            say,
-        )
+        for its_cases in (
+            *throughput.cases(throughputs, its_cells, systems, absent),
+            *_shapes(Kafka(stack.bootstrap_servers), relayed, options.quick),
+        ):
+            results.rows += turns.rows(its_cases, options.runs, say, wanted)
     return results
 
 
-def _say(text: str) -> None:
-    """A line that is there at once, in a pipe too."""
-    print(text, flush=True)
+def _shapes(kafka: Kafka, relayed: str, quick: bool) -> list[list[Case]]:
+    """Of the bridge alone: latency, start, growth."""
+    bridge = [Bridge()]
+    fed, divisor = (latency.QUICK, growth.QUICK) if quick else (latency.LONG, 1)
+    return [
+        latency.cases(kafka, relayed, bridge, fed),
+        start.cases(kafka, relayed, bridge),
+        growth.cases(kafka, relayed, bridge, divisor, fed),
+    ]
 
 
-def _wanted(options: argparse.Namespace) -> throughput.Wanted:
+def _wanted(options: argparse.Namespace) -> Wanted:
     patterns = options.only.split(",")
     needed = {(f.row, f.system) for target in targets.TARGETS for f in target.needs}
 
     def wanted(name: str, system: str) -> bool:
         if options.check and (name, system) not in needed:
             return False
-        if not options.peers and system not in (BRIDGE, BARE):
+        if not options.peers and system in {peer.name for peer in PEERS}:
             return False
         return any(fnmatchcase(name, pattern) for pattern in patterns)
 

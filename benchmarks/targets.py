@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -89,7 +90,21 @@ def _of_throughput() -> Iterator[Target]:
         yield Target(f"{arrow}: peak RSS at full rate, MB", Figure(base, _RSS), 300)
 
 
-TARGETS = [*_of_throughput()]
+def _of_shapes() -> Iterator[Target]:
+    for way, arrow in _WAYS.items():
+        at_500 = f"latency/{way}/500"
+        yield Target(f"{arrow}: latency at 500 msg/s, p50, ms", Figure(at_500, "p50 ms"), 15)
+        yield Target(f"{arrow}: latency at 500 msg/s, p99, ms", Figure(at_500, "p99 ms"), 60)
+        yield Target(f"{arrow}: start to first message, s", Figure(f"start/{way}", "start s"), 5)
+        yield Target(
+            f"{arrow}: a backlog of 1 M, its end against its begin",
+            Figure(f"growth/{way}/backlog/1M", "end / begin"),
+            0.95,
+            at_least=True,
+        )
+
+
+TARGETS = [*_of_throughput(), *_of_shapes()]
 
 
 def judge(target: Target, results: Results) -> Verdict:
@@ -104,7 +119,7 @@ def judge(target: Target, results: Results) -> Verdict:
     sense, unit = (">=" if target.at_least else "<="), target.figure.unit
     if target.against is None:
         (values,) = found
-        value = sorted(values)[len(values) // 2]
+        value = statistics.median(values)
         text = f"{shown(values)} {unit}, is to be {sense} {target.limit:g}"
     else:
         value = ratio(*found)

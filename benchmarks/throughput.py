@@ -4,72 +4,47 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks import processes, sampling
 from benchmarks.cells import Cell
 from benchmarks.instant import InstantProcess
-from benchmarks.results import Row
 from benchmarks.stack import PROJECT, Emulator, Kafka
 from benchmarks.systems.jobs import Job, System
+from benchmarks.turns import Case
 from pipelines import prism
-from transforms.errors import TransferError, one_line
+from transforms.errors import TransferError
 
 TOPIC, SUBSCRIPTION = f"{PROJECT}/topics/alerts", f"{PROJECT}/subscriptions/alerts"
 DEADLINE_S = 180.0
 
 
-Say = Callable[[str], None]
-"""Takes a line for people."""
-
-Wanted = Callable[[str, str], bool]
-"""Whether a row is measured, by its name and its system's."""
-
-
-def rows(
-    kafka: Kafka,
+def cases(
+    throughput: Throughput,
     its_cells: Sequence[Cell],
     systems: Mapping[str, System],
     absent: Mapping[str, str],
-    runs: int,
-    wanted: Wanted,
-    say: Say,
-) -> list[Row]:
-    """Measures cell by cell; in each of its runs all systems take turns.
+) -> Iterator[list[Case]]:
+    """For each cell what takes turns in it.
 
     Args:
+      systems: by name, those that are measured.
       absent: why a system cannot be had, by its name.
-      say: told of each run.
     """
-    found: list[Row] = []
-    with Throughput(kafka) as throughput:
-        for cell in its_cells:
-            of_cell = [Row(cell.name, s) for s in cell.systems if wanted(cell.name, s)]
-            for row in of_cell:
-                why = absent.get(row.system) or _no_prism(cell)
-                row.problem = f"absent: {why}" if why else ""
-            for _ in range(runs):
-                for row in of_cell:
-                    if not row.problem:
-                        _add_run(row, throughput, cell, systems[row.system], say)
-            found += of_cell
-    return found
-
-
-def _add_run(row: Row, throughput: Throughput, cell: Cell, system: System, say: Say) -> None:
-    try:
-        figures = throughput.run(cell, system)
-    except TransferError as error:
-        row.problem = str(error)
-    except Exception as error:  # whatever it is, the others are measured
-        row.problem = f"{type(error).__name__}: {one_line(error)}"
-    else:
-        row.add(figures)
-    last = [f"{values[-1]:,.1f} {unit}" for unit, values in row.figures.items()]
-    say(f"{row.name}, {row.system}: {row.problem or ', '.join(last)}")
+    for cell in its_cells:
+        yield [
+            Case(
+                cell.name,
+                name,
+                partial(throughput.run, cell, systems[name]),
+                absent[name] or _no_prism(cell),
+            )
+            for name in cell.systems
+            if name in systems
+        ]
 
 
 def _no_prism(cell: Cell) -> str:
@@ -93,15 +68,14 @@ class Throughput:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def run(self, cell: Cell, system: System) -> dict[str, float]:
+    def run(self, cell: Cell, system: System, folder: Path) -> dict[str, float]:
         """One run: its figures.
 
         Raises:
           TransferError: it failed, or something was lost.
         """
         measure = self._to_pubsub if cell.direction == "kafka_to_ps" else self._to_kafka
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            return measure(cell, system, Path(folder))
+        return measure(cell, system, folder)
 
     def _to_pubsub(self, cell: Cell, system: System, folder: Path) -> dict[str, float]:
         topic = self._full_topic(cell)

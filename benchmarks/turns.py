@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.results import Row, shown
-from transforms.errors import TransferError
+from transforms.errors import TransferError, one_line
 
 Say = Callable[[str], None]
 """Takes a line for people."""
@@ -24,11 +24,13 @@ class Case(NamedTuple):
 
     Attributes:
       measure: one run; takes an empty folder, returns figures by unit, raises TransferError.
+      absent: why the system cannot be had; empty where it can.
     """
 
     name: str
     system: str
     measure: Callable[[Path], Mapping[str, float]]
+    absent: str = ""
 
 
 def everything(_name: str, _system: str) -> bool:
@@ -43,7 +45,10 @@ def rows(cases: Sequence[Case], runs: int, say: Say, wanted: Wanted = everything
       say: told of each run.
     """
     chosen = [case for case in cases if wanted(case.name, case.system)]
-    found = [Row(case.name, case.system) for case in chosen]
+    found = [
+        Row(case.name, case.system, problem=case.absent and f"absent: {case.absent}")
+        for case in chosen
+    ]
     for _ in range(runs):
         for case, row in zip(chosen, found, strict=True):
             if row.problem:
@@ -53,6 +58,8 @@ def rows(cases: Sequence[Case], runs: int, say: Say, wanted: Wanted = everything
                     row.add(case.measure(Path(folder)))
             except TransferError as error:
                 row.problem = str(error)
+            except Exception as error:  # whatever it is, the others are measured
+                row.problem = f"{type(error).__name__}: {one_line(error)}"
             last = [f"{values[-1]:,.1f} {unit}" for unit, values in row.figures.items()]
             say(f"{row.name}, {row.system}: {row.problem or ', '.join(last)}")
     return found

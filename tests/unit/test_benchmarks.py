@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.pubsub_v1 import types
 
-from benchmarks import results, sampling, show, targets
+from benchmarks import growth, latency, results, sampling, show, start, targets
 from benchmarks.cells import BARE, BRIDGE, CONNECTOR, cells
 from benchmarks.instant import count_fields, pull_response
 from benchmarks.results import Results, Row
 from benchmarks.sampling import Sample
+from benchmarks.systems.bridge import Bridge
 from transforms.errors import TransferError
 
 
@@ -111,6 +114,9 @@ def test_without_its_peer_a_target_is_missed_and_says_why() -> None:
 
 def test_every_target_is_about_rows_that_are_measured() -> None:
     there = {(cell.name, system) for cell in cells() for system in cell.systems}
+    kafka: Any = None  # nothing is measured
+    shapes = (latency.cases, start.cases, growth.cases)
+    there |= {(case.name, case.system) for cases in shapes for case in cases(kafka, "", [Bridge()])}
     for target in targets.TARGETS:
         assert {(figure.row, figure.system) for figure in target.needs} <= there, target.name
 

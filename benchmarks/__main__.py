@@ -47,7 +47,7 @@ from pipelines.local.stack import EmbeddedStack
 from transforms.errors import BridgeError
 
 RESULTS = ROOT / "benchmarks" / "results"
-RUNS, CHECK_RUNS = 5, 3
+RUNS, CHECK_RUNS, GROWTH_RUNS = 5, 3, 3
 WIDTH = 150
 """Of tables that go elsewhere than to a terminal."""
 
@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.runs = 1 if options.quick else CHECK_RUNS if options.check else RUNS
     if options.runs < 1:
         _parser().error(f"--runs: {options.runs} is less than 1")
+    if options.check and options.quick:
+        _parser().error("--check: not with --quick, whose figures have the start in them")
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     try:
         with stop_signals():
@@ -132,21 +134,25 @@ def measure(options: argparse.Namespace, say: Say) -> Results:
         )
         for its_cases in (
             *throughput.cases(throughputs, its_cells, systems, absent),
-            *_shapes(Kafka(stack.bootstrap_servers), relayed, options.quick),
+            *_latency_and_start(Kafka(stack.bootstrap_servers), relayed, options.quick),
         ):
             results.rows += turns.rows(its_cases, options.runs, say, wanted)
+        growing = _growth(Kafka(stack.bootstrap_servers), relayed, options.quick)
+        results.rows += turns.rows(growing, min(options.runs, GROWTH_RUNS), say, wanted)
     return results
 
 
-def _shapes(kafka: Kafka, relayed: str, quick: bool) -> list[list[Case]]:
-    """Of the bridge alone: latency, start, growth."""
-    bridge = [Bridge()]
-    fed, divisor = (latency.QUICK, growth.QUICK) if quick else (latency.LONG, 1)
+def _latency_and_start(kafka: Kafka, relayed: str, quick: bool) -> list[list[Case]]:
+    fed = latency.QUICK if quick else latency.LONG
     return [
-        latency.cases(kafka, relayed, bridge, fed),
-        start.cases(kafka, relayed, bridge),
-        growth.cases(kafka, relayed, bridge, divisor, fed),
+        latency.cases(kafka, relayed, [Bridge()], fed),
+        start.cases(kafka, relayed, [Bridge()]),
     ]
+
+
+def _growth(kafka: Kafka, relayed: str, quick: bool) -> list[Case]:
+    fed, divisor = (latency.QUICK, growth.QUICK) if quick else (latency.LONG, 1)
+    return growth.cases(kafka, relayed, [Bridge()], divisor, fed)
 
 
 def _wanted(options: argparse.Namespace) -> Wanted:

@@ -49,8 +49,8 @@ _FIRST = b"9999999999"
 class Fed(NamedTuple):
     """How long each run is fed."""
 
-    warm_up_s: float = 3.0
-    measured_s: float = 15.0
+    warm_up_s: float = 2.0
+    measured_s: float = 8.0
 
 
 LONG, QUICK = Fed(), Fed(1.0, 4.0)

@@ -103,13 +103,16 @@ def tables(results: Results) -> list[Table]:
 def _table(kind: str, rows: Sequence[Row], results: Results) -> Table:
     measured = dict.fromkeys(unit for row in rows for unit in row.figures)
     units = [unit for unit in measured if unit not in _NOT_SHOWN]
-    ratios = [f"{unit} / {BARE}" for unit in _SHOWN_RATIOS if unit in units]
+    compared = [
+        unit for unit in _SHOWN_RATIOS if any(_against_bare(r, unit, results) for r in rows)
+    ]
+    ratios = [f"{unit} / {BARE}" for unit in compared]
     lines = []
     for row in rows:
         found = [shown(row.figures.get(unit, [])) for unit in units]
         if row.problem:
             found = [row.problem, *[""] * (len(units) - 1)] if units else []
-        against = [_against_bare(row, unit, results) for unit in _SHOWN_RATIOS if unit in units]
+        against = [_against_bare(row, unit, results) for unit in compared]
         lines.append([row.name.partition("/")[2] or kind, row.system, *found, *against])
     return Table(kind, ["", "system", *units, *ratios], lines)
 

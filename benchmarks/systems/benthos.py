@@ -24,7 +24,7 @@ _BUILD_S = 1200.0
 _TAIL_CHARS = 300
 
 BATCHING = {"count": 1_000, "period": "5ms"}
-MAX_MESSAGE_BYTES = 11 * 1024 * 1024
+MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 
 
 _FROM_KAFKA: dict[str, Any] = {
@@ -36,12 +36,12 @@ _TO_PUBSUB: dict[str, Any] = {
     "count_threshold": BATCHING["count"],
     "delay_threshold": BATCHING["period"],
     "byte_threshold": 9_500_000,
-    "max_in_flight": 64,
+    "max_in_flight": 16,
 }
 _FROM_PUBSUB: dict[str, Any] = {"max_outstanding_messages": 10_000}
 _TO_KAFKA: dict[str, Any] = {
     "batching": BATCHING,
-    "max_in_flight": 64,
+    "max_in_flight": 10,
     "max_message_bytes": f"{MAX_MESSAGE_BYTES}B",
     "metadata": {"include_prefixes": [""]},
 }

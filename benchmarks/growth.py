@@ -2,10 +2,10 @@
 
     python -m benchmarks.growth [--quick] [--runs N] [--only PATTERN]
 
-* `growth/DIRECTION/backlog/N`: N messages wait. Of the largest backlog, `end / begin` compares the
-  rate when little is left with the one when nearly all is: two windows of one run, each of a fifth
-  of all messages, after a tenth as warm-up. A small backlog is read in less time than a bridge
-  takes to reach its speed: its own rate says how it begins.
+* `growth/DIRECTION/backlog/N`: N messages wait, and are moved, from the last look at which none had
+  come: there is no warm-up in which a small backlog would be gone. Of the largest one `end / begin`
+  compares the rate when little is left with that when nearly all is: two windows of one run, each
+  of a fifth of all messages, without the first and the last tenth.
 * `growth/DIRECTION/partitions/N`: of the Kafka topic.
 * `growth/kafka_to_ps/processes/N`: N processes share a group; measured from when all have joined.
 * `growth/kafka_to_ps/topics/100`: a steady feed of a message a second into each, read by one
@@ -140,7 +140,7 @@ def measure(
     Raises:
       TransferError: not all has come in time, or the system has ended.
     """
-    count //= backlogs.divisor
+    count = max(count // backlogs.divisor, min(BACKLOGS.values()))
     if direction == "kafka_to_ps":
         topic = backlogs.topic(count, partitions)
         with InstantProcess() as instant:
@@ -153,7 +153,7 @@ def measure(
             job = _job(direction, backlogs.kafka, instant.address, topic, folder)
             seen = _watch([system], job, backlogs.kafka.ends(topic), count)
         backlogs.kafka.delete(topic)
-    found = _figures(sampling.window(seen.samples, count, WARM_UP))
+    found = _figures(between(seen.samples, 1, count))
     if count == max(BACKLOGS.values()) // backlogs.divisor:
         found |= compared(seen.samples, count)
     return found | {"peak RSS MB": seen.peak_bytes / 1e6}
@@ -196,15 +196,16 @@ def compared(samples: Sequence[Sample], count: int) -> dict[str, float]:
 
 
 def between(samples: Sequence[Sample], first: float, last: float) -> Window:
-    """From the first look that found so many messages done to the first that found so many more.
+    """From the last look that found fewer messages done to the first that found so many.
 
     Raises:
-      TransferError: these are one look.
+      TransferError: there is no look between.
     """
-    begin, end = (next(s for s in samples if s.done >= done) for done in (first, last))
-    if begin.at_s == end.at_s:
+    end = next(number for number, sample in enumerate(samples) if sample.done >= last)
+    begin = max(number for number in range(end) if samples[number].done < first)
+    if end - begin < 2:
         raise TransferError("measure: not looked at often enough; use more messages")
-    return Window(begin, end)
+    return Window(samples[begin], samples[end])
 
 
 def _figures(window: Window) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pipelines.flags import End, Pipeline
 from transforms.control import Clock
+from transforms.metrics import SETTLED
 from transforms.registry import Bridge
 
 WINDOW_S = 5.0
@@ -123,8 +124,7 @@ class Meter:
     def _left(self, totals: dict[str, int]) -> str:
         """Kafka's lag; Pub/Sub tells no backlog, so there what is read and not yet confirmed."""
         if self._source == "pubsub":
-            settled = ("delivered", "dead_lettered", "returns_dropped", "released")
-            done = sum(totals[name] for name in settled)
+            done = sum(totals[name] for name in (*SETTLED, "released"))
             return f"in flight {max(0, totals['read'] - done):,}"
         lag = self._bridge.lag() if self._stopped is None else None
         self._lag = self._lag if lag is None else lag

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.flags import End, Pipeline
 from transforms.errors import CommitError
+from transforms.metrics import SETTLED
 from transforms.registry import Bridge
 
 FIELDS = (
@@ -17,6 +18,7 @@ FIELDS = (
     "archived",
     "dead_lettered",
     "returns_dropped",
+    "delivered_before",
     "redelivered",
     "redelivery_expected",
     "released",
@@ -88,6 +90,7 @@ def last_line(
     for name in (
         "dead_lettered",
         "returns_dropped",
+        "delivered_before",
         "redelivered",
         "fields_dropped",
         "left_unread",
@@ -112,7 +115,7 @@ def _outcome(bridge: Bridge, source: End) -> str:
     """What a drain did."""
     totals = bridge.counts.totals()
     done = "acknowledged" if source == "pubsub" else "committed"
-    settled = totals["delivered"] + totals["dead_lettered"] + totals["returns_dropped"]
+    settled = sum(totals[name] for name in SETTLED)
     unconfirmed = totals["read"] - settled
     given_back = max(totals["released"], unconfirmed)
     if isinstance(bridge.failure, CommitError):

@@ -20,6 +20,7 @@ COUNTERS = {
     "archived": "messages that are in complete files, of an archive beside the destination",
     "dead_lettered": "messages written to the dead-letter destination",
     "returns_dropped": "messages dropped because they had been at the destination before",
+    "delivered_before": "messages left out, since a killed run of the same backfill delivered them",
     "redelivered": "messages read again after they had been read before by this process",
     "redelivery_expected": "acks sent after their lease had run out: expect a duplicate",
     "released": "messages read and given back: not committed or acked by this process",
@@ -31,6 +32,9 @@ COUNTERS = {
     "bytes": "payload bytes confirmed by the destination",
 }
 """Counter name to meaning."""
+
+SETTLED = ("delivered", "dead_lettered", "returns_dropped", "delivered_before")
+"""The counters of what became of messages that were read: these are done with."""
 
 READ_DELAY_MS = "read_delay_ms"
 """Distribution: from publish or append time to being read, one sample per poll, milliseconds."""

@@ -102,7 +102,7 @@ def read_bundle(bridge: Bridge, session: Reader, bundle: Bundle, tracker: Any) -
             break
         if records := batch.records:
             session.claim(bundle, batch)
-            yield Poll(records)
+            yield Poll(bridge.not_delivered_before(records))
     control.bundle_done()
     bridge.counts.publish()
 

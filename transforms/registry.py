@@ -14,7 +14,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -113,7 +113,11 @@ WriterT = TypeVar("WriterT", bound=Writer)
 
 
 class Bridge:
-    """All that one bridge has in this process."""
+    """All that one bridge has in this process.
+
+    Attributes:
+      delivered_before: what of the source is left out, since it is at the destination already.
+    """
 
     def __init__(self, config: BridgeConfig) -> None:
         self.config = config
@@ -123,6 +127,7 @@ class Bridge:
             config.delivery_timeout_s, self.counts, gives_up=lambda: self.control.stopping
         )
         self.failure: BridgeError | None = None
+        self.delivered_before: Container[Any] | None = None
         self.first_offsets: dict[tuple[str, int], int] = {}
         self.last_offsets: dict[tuple[str, int], int] = {}
         self._dead_letters: PendingLetters | None = None
@@ -163,6 +168,15 @@ class Bridge:
         """Whether all sources are finite, and handed on to their end."""
         with self._lock:
             return bool(self._sessions) and all(s.finished for s in self._sessions.values())
+
+    def not_delivered_before(self, records: Sequence[Any]) -> Sequence[Any]:
+        """What is to be delivered of what has been read; the rest is counted."""
+        before = self.delivered_before
+        if before is None:
+            return records
+        left = [record for record in records if record not in before]
+        self.counts.add("delivered_before", len(records) - len(left))
+        return left
 
     def borrow_writer(self, key: Hashable, opener: Callable[[], WriterT]) -> WriterT:
         """A writer for the caller alone, until `return_writer`: a kept one, or a new one."""

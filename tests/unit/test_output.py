@@ -383,6 +383,7 @@ def test_a_report_has_exactly_these_fields(tmp_path, logging_to) -> None:
         "archived": 0,
         "dead_lettered": 0,
         "returns_dropped": 0,
+        "delivered_before": 0,
         "redelivered": 0,
         "redelivery_expected": 0,
         "released": 0,

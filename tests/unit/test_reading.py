@@ -50,3 +50,13 @@ def test_a_shard_without_messages_does_not_keep_those_of_another_waiting():
     third.before = second
     assert list(read_bundle(bridge, full, third, Tracker())) == [["b"]]
     bridge.close()
+
+
+def test_what_a_killed_run_has_delivered_is_claimed_and_counted_and_not_handed_on():
+    bridge = Bridge(BridgeConfig("test", commit_interval_s=0.0))
+    bridge.delivered_before = {"a", "c"}
+    session, bundle = Session("a", "b", "c"), Bundle(print)
+    assert list(read_bundle(bridge, session, bundle, Tracker())) == [["b"]]
+    assert bundle.first_claim_at == 0.0
+    assert bridge.counts.totals()["delivered_before"] == 2
+    bridge.close()

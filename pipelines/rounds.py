@@ -37,9 +37,12 @@ def run(
     beam_args: Sequence[str],
     rounds: Rounds | None = None,
     finished: Callable[[], bool] = bool,
+    between: Callable[[], object] = bool,
 ) -> dict[str, int]:
     """Runs rounds until `control` says stop, or all that there is has been read.
 
+    Args:
+      between: called when a round has ended and another one follows: nothing is in flight.
     Returns:
       The sums of Beam's counters over all rounds.
     Raises:
@@ -62,6 +65,7 @@ def run(
             totals[name] += value
         if control.stopping or finished():
             return totals
+        between()
         memory.trim()
         _log.debug("round ended, the next one begins")
 

@@ -43,13 +43,19 @@ def _run(options: Options) -> int:
         return run(given, preflight.check(given))
 
 
-def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> int:
+def run(
+    options: Options,
+    facts: Facts,
+    finish: Callable[[], object] = bool,
+    between: Callable[[Bridge], object] = bool,
+) -> int:
     """Transfers until told to stop, or to the end of a finite source; returns the exit status,
     which of a finite run says whether a signal has cut it short.
 
     Args:
       facts: what preflight has found.
       finish: called when all of a finite source is delivered.
+      between: called where the in-process runner has a moment in which nothing is in flight.
     Raises:
       BridgeError: delivery failed.
     """
@@ -61,11 +67,12 @@ def run(options: Options, facts: Facts, finish: Callable[[], object] = bool) -> 
             finish()
         return 0
     bridge = registry.get(config)
+    bridge.delivered_before = facts.delivered
     cancels = options.runner is Runner.PORTABLE and not options.stop_file
     what = "cancelling the job" if cancels else "draining"
     with graceful_stop(bridge.control, what), output.progress(bridge, options) as meter:
         try:
-            _transfer(options, facts, bridge)
+            _transfer(options, facts, bridge, partial(between, bridge))
         except Exception as error:
             _fail(bridge, error)
         finally:
@@ -165,12 +172,16 @@ def pipeline_options(options: Options) -> PipelineOptions:
     return beam_options
 
 
-def _transfer(options: Options, facts: Facts, bridge: Bridge) -> None:
+def _transfer(
+    options: Options, facts: Facts, bridge: Bridge, between: Callable[[], object]
+) -> None:
     def attach(pipeline: Any) -> None:
         graph.build(pipeline, options, facts, bridge.config)
 
     if options.runner is Runner.IN_PROCESS:
-        rounds.run(attach, bridge.control, options.beam_args, finished=bridge.finished)
+        rounds.run(
+            attach, bridge.control, options.beam_args, finished=bridge.finished, between=between
+        )
         return
     pipeline = beam.Pipeline(options=pipeline_options(options))
     attach(pipeline)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -56,9 +56,12 @@ class Facts:
       ack_deadline_s: of that subscription.
       kept_since_ms: from when on the topic keeps messages; 0 where that does not matter.
       status: how far a backfill from Pub/Sub got before, see `pipelines.backfill_state`.
+      marked: where the Kafka destination stood when a run from Pub/Sub began to write.
+      delivered: what a killed run of the same backfill has delivered, and is left out.
       state: the file that remembers how far the reading of an archive is.
       archived_left: records of it that are not read yet, where its files tell.
       archived_files: how many of its files may have something, and in `files_digest` which.
+      archived_ends: what is in them: Kafka's records, messages of Pub/Sub, or both.
       wanted: what a backfill is about, and in `name` what it is known by.
       topic: the Kafka topic that is written.
       new_topic: it does not exist yet.
@@ -79,10 +82,13 @@ class Facts:
     ack_deadline_s: int = 10
     kept_since_ms: int = 0
     status: str = ""
+    marked: Offsets = field(default_factory=dict)
+    delivered: Container[Any] | None = None
     state: str = ""
     archived_left: int | None = None
     archived_files: int = 0
     files_digest: str = ""
+    archived_ends: frozenset[str] = frozenset()
     wanted: Wanted = NOTHING
     name: str = ""
     topic: TopicInfo = _UNKNOWN_TOPIC

@@ -1,4 +1,5 @@
-"""Rounds of the in-process runner: invisible to the group, and counted by Beam as by the report."""
+"""Rounds of the in-process runner: invisible to the group, counted by Beam as by the report, and
+with nothing in flight between them."""
 
 from __future__ import annotations
 
@@ -45,9 +46,14 @@ def test_five_rounds_leave_the_group_as_it_is_and_beam_counts_what_the_report_co
                 bridge.control,
                 options.beam_args,
                 Rounds(min_seconds=0.3, max_seconds=0.3),
+                between=note_what_is_open,
             )
         )
 
+    def note_what_is_open() -> None:
+        opened.append(bridge.counts.totals()["delivered"] - kafka.committed(unique))
+
+    opened: list[int] = []
     totals: dict[str, int] = {}
     running = threading.Thread(target=transfer)
     running.start()
@@ -61,6 +67,8 @@ def test_five_rounds_leave_the_group_as_it_is_and_beam_counts_what_the_report_co
     bridge.close()
     assert bridge.failure is None
     assert rebalances == ["on_assigned"]
+    assert opened == [0] * len(opened)
+    assert len(opened) >= 5
     assert len(pubsub.receive(subscription, sent)) == sent
     assert kafka.committed(unique) == sent
     assert totals == bridge.counts.totals()

@@ -14,6 +14,7 @@ from pipelines.commands import run_command
 from pipelines.options import BACKFILL, Options, Runner, parse
 from pipelines.preflight import Facts, archive_source, pubsub_source
 from pipelines.preflight.common import CALL_S
+from pipelines.resuming import Resuming
 from transforms.pubsub import client as pubsub
 
 _log = logging.getLogger(__name__)
@@ -45,17 +46,22 @@ def run(options: Options) -> int:
             backfill_show.title(options, facts),
         )
         return runtime.nothing_to_do(options)
+    resuming = Resuming(options, facts)
     if _is_done(options, facts):
+        resuming.end()
         _log.info("%s is done already; --force repeats it", backfill_show.title(options, facts))
         return runtime.nothing_to_do(options)
     _log.info("%s%s", backfill_show.title(options, facts), backfill_show.going_on(facts))
+    with quiet_clients(options.debug):
+        facts = facts.with_({"delivered": resuming.begin()})
     finished: list[bool] = []
 
     def finish() -> None:
         finished.append(True)
         _finish(options, facts)
+        resuming.end()
 
-    status = runtime.run(options, facts, finish)
+    status = runtime.run(options, facts, finish, resuming.between)
     if not finished and options.runner is Runner.DATAFLOW:
         _log.info(
             "backfill %s: when its job has ended, the same command with --runner=DirectRunner "
@@ -63,8 +69,10 @@ def run(options: Options) -> int:
             facts.name,
         )
     elif not finished:
-        if options.route.source == "pubsub":
-            backfill_state.save(options, facts, "paused")
+        if resuming.is_over:
+            resuming.end()
+            if options.route.source == "pubsub":
+                backfill_state.save(options, facts, "paused")
         _log.warning("backfill %s is not finished: the same command goes on", facts.name)
     return status
 

@@ -36,7 +36,7 @@ def title(options: Options, facts: Facts) -> str:
 
 def going_on(facts: Facts) -> str:
     """That an earlier run has done a part, and which."""
-    if facts.status == "begun":
+    if facts.status in ("begun", "writing"):
         return "; goes on"
     wanted = sum(ranges.count for ranges in (facts.ranges or {}).values())
     done = wanted - sum(ranges.count for ranges in facts.left.values())

@@ -120,7 +120,8 @@ class BoundFlags:
     idle_seconds: float | None = flag(
         None,
         "Stop after so many seconds without a message; counted while partitions are assigned, and "
-        "no topic of tonight is awaited. A backfill from Pub/Sub: 10.",
+        "no topic of tonight is awaited. A backfill from Pub/Sub: 10, and one to it that goes on "
+        "after a kill, which looks that long at what is there already.",
         group=END,
         where={**ONE_MACHINE, **where(BACKFILL, runners=BACKFILL_RUNNERS)},
         parse=values.number(),

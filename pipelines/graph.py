@@ -137,7 +137,7 @@ def _window(options: Options, facts: Facts) -> Window | None:
     if options.subscription or options.force or facts.status or options.runner is Runner.DATAFLOW:
         # Others may have held messages, or a worker that was replaced.
         idle_s = max(idle_s, 1.5 * facts.ack_deadline_s)
-    if facts.status == "begun":
+    if facts.status in ("begun", "writing"):
         idle_s = max(idle_s, PARK_S + _MARGIN_S)  # a run that was killed may have put some off
     to_ms = facts.now_ms if facts.wanted.to_ms is None else facts.wanted.to_ms
     return Window(facts.wanted.from_ms or 0, min(to_ms, facts.now_ms), idle_s)

@@ -69,7 +69,8 @@ def _check_backfill(runner: Runner, route: Route, value: Mapping[str, Any]) -> N
         raise UsageError(
             "--pull: a stream does not tell when there is nothing left; leave it out in a backfill"
         )
-    if value["idle_seconds"] is not None and route.source != "pubsub":
+    looks = "pubsub" in route.sinks and runner in ONE_MACHINE_RUNNERS
+    if value["idle_seconds"] is not None and route.source != "pubsub" and not looks:
         raise UsageError(f"--idle_seconds: from {route} the end is known; leave it out")
     ways = ("night", "offsets", "from_at" if begin else "to_at")
     said = [f"--{name.removesuffix('_at')}" for name in ways if value[name]]

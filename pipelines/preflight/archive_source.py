@@ -6,6 +6,7 @@ import hashlib
 from functools import partial
 from typing import Any
 
+from pipelines.flags import End
 from pipelines.options import Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, Facts, Found, Look, Say
@@ -41,7 +42,20 @@ def look(options: Options, known: Look) -> Found:
     left = None if options.force else source.total(config)
     if not options.force and _finished(found["state"]) == digest:
         left = 0
-    return {**found, "archived_left": left, "archived_files": len(files), "files_digest": digest}
+    return {
+        **found,
+        "archived_left": left,
+        "archived_files": len(files),
+        "files_digest": digest,
+        "archived_ends": frozenset(map(_end_of, files)),
+    }
+
+
+def _end_of(path: str) -> End:
+    from transforms.archive import layout
+
+    file = layout.parse(path)
+    return "pubsub" if file is not None and file.partition is None else "kafka"
 
 
 _FINISHED = "{}.finished"

@@ -90,7 +90,7 @@ def act(options: Options, facts: Facts, say: Say, now_ms: int) -> Facts:
 
 
 def _begin_backfill(options: Options, facts: Facts, say: Say) -> Facts:
-    if facts.status in ("begun", "paused") and not options.force:
+    if facts.status in ("begun", "writing", "paused") and not options.force:
         action = f"go on with {facts.name}"
         run_all({action: partial(_go_on, options, facts)}, ACTION_S)
     if facts.status and not options.force:
@@ -112,10 +112,10 @@ def status(options: Options, facts: Facts) -> Facts:
     """
     action = f"look what {facts.name} has done"
     load = partial(retried, partial(backfill_state.load, options, facts))
-    found = run_all({action: load}, ACTION_S)[action]
+    found, marked = run_all({action: load}, ACTION_S)[action]
     if facts.state:
         run_all({facts.state: partial(common.check_state, facts.state)}, ACTION_S)
-    return facts.with_({"status": found})
+    return facts.with_({"status": found, "marked": marked})
 
 
 def _go_on(options: Options, facts: Facts) -> None:
@@ -124,7 +124,8 @@ def _go_on(options: Options, facts: Facts) -> None:
             admin.subscription(facts.subscription)
     except PreflightError as error:
         raise PreflightError(f"{error}; --force begins backfill {facts.name} anew") from error
-    backfill_state.save(options, facts, "begun")
+    if facts.status != "writing":
+        backfill_state.save(options, facts, "begun")
 
 
 def _make_and_move(options: Options, facts: Facts) -> None:

@@ -59,6 +59,17 @@ def reach(options: Options, template: Template) -> Found:
     return retried(cluster)
 
 
+def topics(options: Options, facts: Facts) -> list[str] | None:
+    """All topics that are written, template or not; None where only messages tell."""
+    template = resolved(options, facts)
+    if template is None:
+        return [options.pubsub_topic or options.kafka_topic]
+    records = _records(options, facts)
+    if _only_messages_tell(options, template, records):
+        return None
+    return sorted(_names(template, records))
+
+
 def look(options: Options, facts: Facts, say: Say, ends_s: float) -> None:
     """Checks every topic that is known to be written, or says why none is.
 

@@ -148,6 +148,21 @@ def test_kafka_to_pubsub_at_an_endpoint_as_the_account_of_a_key_file(
     assert len(front.tokens) >= 3  # get, permissions, publish
 
 
+def test_a_backfill_that_may_make_no_subscription_says_so_and_goes_on(
+    bridge, front, stack, kafka, pubsub, unique
+) -> None:
+    kafka.create(unique)
+    pubsub.create(unique)
+    kafka.send(KafkaRecord(unique, 0, value=b"%d" % n) for n in range(5))
+    for method in ("GetSubscription", "CreateSubscription"):
+        front.refused[method] = grpc.StatusCode.PERMISSION_DENIED
+    run = bridge("backfill", *kafka_to_ps(stack, unique))
+    assert run.wait()["delivered"] == 5, run.output
+    [said] = [line for line in run.output.splitlines() if "WARNING" in line]
+    assert "arrives twice: create projects/test/subscriptions/" in said
+    assert "pubsub.subscriptions.create is missing for this account; grant it roles/" in said
+
+
 def test_every_other_command_uses_the_same_endpoint_and_account(
     cloud, front, stack, kafka, pubsub, unique
 ) -> None:

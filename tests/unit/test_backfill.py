@@ -72,6 +72,7 @@ def test_a_route_follows_from_the_flags(argv, route):
         ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--from=yesterday"], "RFC 3339"),
         ([*FROM_KAFKA, TO_PUBSUB, GROUP, "--night=-1", "--to=2026-01-01T00:00:00Z"], "--night"),
         ([FROM_PUBSUB, TO_PUBSUB, GROUP], "pubsub to pubsub: these"),
+        ([*FROM_KAFKA, "--archive=/a", GROUP, "--idle_seconds=2"], "--idle_seconds: from kafka to"),
         (
             [FROM_PUBSUB, SERVERS, "--kafka_topic=t", GROUP, "--offsets=OFFSETS"],
             "--offsets: means nothing from pubsub to kafka",

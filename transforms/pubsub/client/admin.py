@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,6 +30,7 @@ class SubscriptionInfo(NamedTuple):
     ack_deadline_s: int
     detached: bool
     filter: str = ""
+    labels: Mapping[str, str] = {}
 
 
 class PubsubAdmin:
@@ -90,7 +91,20 @@ class PubsubAdmin:
             found.ack_deadline_seconds or 10,
             found.detached,
             found.filter,
+            dict(found.labels),
         )
+
+    def find_subscription(self, name: str) -> SubscriptionInfo | None:
+        """The same, or None if there is none that this account may see."""
+        try:
+            return self.subscription(name)
+        except PreflightError as error:
+            cause = error.__cause__
+            if isinstance(cause, Exception) and (
+                isinstance(cause, api.NotFound) or is_permission(cause)
+            ):
+                return None
+            raise
 
     def retention_s(self, topic: str, *needs: str) -> int:
         """For how long a topic itself keeps what is published; 0 where only subscriptions do."""
@@ -116,12 +130,16 @@ class PubsubAdmin:
         ordered: bool = False,
         filter: str = "",
         expires_after_s: int | None = None,
+        keeps_acked: bool = False,
+        labels: Mapping[str, str] = {},
     ) -> None:
         """Creates `projects/P/subscriptions/S` on a topic.
 
         Args:
           filter: of the messages that it gets, in Pub/Sub's own language; empty for all.
           expires_after_s: it is deleted after so long without a reader; None for the default.
+          keeps_acked: a seek brings back what was acknowledged.
+          labels: lower-case letters, digits, `-` and `_`, up to 63 of them each.
         """
         request = types.Subscription(
             name=name,
@@ -129,6 +147,8 @@ class PubsubAdmin:
             ack_deadline_seconds=ack_deadline_s,
             enable_message_ordering=ordered,
             filter=filter,
+            retain_acked_messages=keeps_acked,
+            labels=labels,
         )
         if expires_after_s is not None:
             policy = types.ExpirationPolicy(ttl=timedelta(seconds=expires_after_s))

@@ -29,7 +29,7 @@ from transforms.attributes import (
     unfit_value,
 )
 from transforms.errors import UnmappableError
-from transforms.records import KafkaRecord, PubsubRecord
+from transforms.records import KafkaRecord, PubsubRecord, TimestampType
 
 
 class Attributes(Enum):
@@ -41,6 +41,7 @@ class Attributes(Enum):
 
 
 _NONE, _METADATA, _LOSSLESS = Attributes  # looking a member up takes 0.1 us
+_CREATE_TIME = TimestampType.CREATE_TIME
 
 
 @dataclass(frozen=True)
@@ -186,10 +187,11 @@ def to_kafka(
         partition,
         None,
         message.publish_time_ms,
-        key=_kafka_key(message, policy),
-        value=message.data,
-        headers=tuple(headers),
-        origin=message,
+        _CREATE_TIME,
+        _kafka_key(message, policy),
+        message.data,
+        tuple(headers),
+        message,
     )
 
 

@@ -200,20 +200,20 @@ class Subscriber:
 
 def _received(response: Any) -> list[Received]:
     received = []
+    new = tuple.__new__
     for item in type(response).pb(response).received_messages:
         message = item.message
-        published = message.publish_time
-        received.append(
-            Received(
-                item.ack_id,
-                PubsubRecord(
-                    message.data,
-                    dict(message.attributes),
-                    message.ordering_key,
-                    message.message_id,
-                    published.seconds * 1000 + published.nanos // 1_000_000,
-                ),
-                item.delivery_attempt,
-            )
+        published, attributes = message.publish_time, message.attributes
+        record = new(
+            PubsubRecord,
+            (
+                message.data,
+                dict(attributes) if attributes else {},
+                message.ordering_key,
+                message.message_id,
+                published.seconds * 1000 + published.nanos // 1_000_000,
+                None,
+            ),
         )
+        received.append(Received(item.ack_id, record, item.delivery_attempt))
     return received

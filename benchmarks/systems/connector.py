@@ -32,8 +32,8 @@ _PLUGINS = "plugins"
 _FRONT_S = 30.0
 
 JVM = ("-Xmx1g", "-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
-"""The quick compiler alone: the other one costs more than it saves for the first half million
-messages, and a message costs as much afterwards. This collector took less CPU than others."""
+"""The quick compiler alone: over the first hundreds of thousands of messages, as a benchmark has
+them, the other one takes more CPU than it saves."""
 BATCH = 1_000
 
 _WORKER = {

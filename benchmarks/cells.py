@@ -8,10 +8,11 @@ from typing import Literal
 
 from benchmarks.systems.jobs import Direction
 
-BRIDGE, BARE, CONNECTOR, BENTHOS = "bridge", "bare loop", "Google's connector", "Benthos"
+BRIDGE, BARE, BENTHOS = "bridge", "bare loop", "Benthos"
+CONNECTOR, QUICK_CONNECTOR = "Google's connector", "Google's connector, quick JIT"
 """`System.name` of each."""
 
-WARM_UP, LONG_WARM_UP = 0.25, {CONNECTOR: 0.5}
+WARM_UP, LONG_WARM_UP = 0.25, {CONNECTOR: 0.5, QUICK_CONNECTOR: 0.5}
 """What is not measured of a run, as a share; Java compiles what it runs for several seconds."""
 
 HEADERS = 5
@@ -65,7 +66,7 @@ def cells() -> list[Cell]:
 def _to_pubsub() -> Iterator[Cell]:
     base = Cell("kafka_to_ps", "emulator", "1kB", 500_000)
     slower = replace(base, messages=300_000)
-    yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, BENTHOS))
+    yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, QUICK_CONNECTOR, BENTHOS))
     yield replace(base, sink="instant")
     yield replace(base, sink="instant", what="none", attributes="none")
     yield replace(base, sink="instant", what="prism", runner="PrismRunner", systems=(BRIDGE,))
@@ -79,7 +80,7 @@ def _to_kafka() -> Iterator[Cell]:
     base = Cell("ps_to_kafka", "emulator", "1kB", 80_000)
     instant = replace(base, sink="instant", messages=250_000)
     slower = replace(instant, messages=150_000)
-    yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, BENTHOS))
+    yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, QUICK_CONNECTOR, BENTHOS))
     yield replace(base, what="kafka-python", client="kafka-python", systems=(BRIDGE,))
     yield instant
     yield replace(instant, what="none", attributes="none")

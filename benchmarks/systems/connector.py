@@ -12,9 +12,10 @@ import select
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.cells import CONNECTOR
 from benchmarks.systems import tls_front
 from benchmarks.systems.jobs import Job
 from benchmarks.systems.tls_front import LOOPBACK, Ports
@@ -31,9 +32,15 @@ _CONNECTOR = "pubsub-group-kafka-connector"
 _PLUGINS = "plugins"
 _FRONT_S = 30.0
 
-JVM = ("-Xmx1g", "-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
-"""The quick compiler alone: over the first hundreds of thousands of messages, as a benchmark has
-them, the other one takes more CPU than it saves."""
+AS_SHIPPED = (
+    *("-Xms256M", "-Xmx2G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"),
+    *("-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"),
+)
+"""The JVM as Kafka's own scripts start Connect (bin/connect-standalone.sh, kafka-run-class.sh)."""
+
+QUICK_COMPILER = ("-Xmx1g", "-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+"""What took the least CPU over the first hundreds of thousands of messages, as a benchmark has
+them: the other compiler takes more than it saves that soon."""
 BATCH = 1_000
 
 _WORKER = {
@@ -69,11 +76,15 @@ class Connector:
     """`pubsub-group-kafka-connector`, published on Maven Central.
 
     A topic's metadata and headers travel with `attributes` other than none.
+
+    Args:
+      name: as the tables have it.
+      jvm: its flags.
     """
 
-    name = "Google's connector"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = CONNECTOR, jvm: Sequence[str] = AS_SHIPPED) -> None:
+        self.name = name
+        self._jvm = jvm
         self._fronts: list[subprocess.Popen[bytes]] = []
 
     def absent(self) -> str:
@@ -88,7 +99,7 @@ class Connector:
         return {
             _CONNECTOR: _connector_pin().version,
             "Kafka Connect": jars.KAFKA_VERSION,
-            "JVM": " ".join(JVM),
+            "JVM": " ".join(self._jvm),
             "TLS": "to Pub/Sub, as in the cloud; its CPU is the connector's",
             "worker": _on_one_line(_WORKER),
             "Kafka -> Pub/Sub": _on_one_line(_SINK),
@@ -107,7 +118,7 @@ class Connector:
             (job.folder / "connector.properties").write_text(as_text(connector(job, ports)))
             with (job.folder / "connector.log").open("wb") as log:
                 return subprocess.Popen(
-                    command(job, ports, classes),
+                    command(job, ports, classes, self._jvm),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -186,7 +197,7 @@ def connector(job: Job, ports: Ports) -> dict[str, str]:
     }
 
 
-def command(job: Job, ports: Ports, classes: list[Path]) -> list[str]:
+def command(job: Job, ports: Ports, classes: list[Path], jvm: Sequence[str]) -> list[str]:
     """How the worker is run. Whatever is not on this machine it asks a proxy for, which refuses."""
     properties = {
         "javax.net.ssl.trustStore": job.folder / tls_front.TRUSTSTORE,
@@ -201,7 +212,7 @@ def command(job: Job, ports: Ports, classes: list[Path]) -> list[str]:
     }
     return [
         find_java(),
-        *JVM,
+        *jvm,
         *(f"-D{name}={value}" for name, value in properties.items()),
         *("-cp", os.pathsep.join(map(str, classes))),
         "org.apache.kafka.connect.cli.ConnectStandalone",

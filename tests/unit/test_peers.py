@@ -76,7 +76,7 @@ def test_a_connector_to_kafka_pulls_the_subscription_a_thousand_at_a_time(job):
 
 
 def test_the_connector_asks_our_proxy_for_everything_that_is_not_here(job):
-    command = connector.command(job, PORTS, [Path("one.jar"), Path("two.jar")])
+    command = connector.command(job, PORTS, [Path("one.jar"), Path("two.jar")], ["-Xmx1g"])
     for scheme in ("http", "https"):
         assert f"-D{scheme}.proxyHost=127.0.0.1" in command
         assert f"-D{scheme}.proxyPort=2222" in command

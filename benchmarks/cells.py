@@ -72,7 +72,7 @@ def _to_pubsub() -> Iterator[Cell]:
     yield replace(base, sink="instant", what="prism", runner="PrismRunner", systems=(BRIDGE,))
     yield replace(slower, what="kafka-python", client="kafka-python", systems=(BRIDGE,))
     yield replace(slower, sink="instant", what="kafka-python", client="kafka-python")
-    yield from _sizes(base, {"100B": 700_000, "10kB": 160_000, "74kB": 30_000, "1MB": 2_500})
+    yield from _sizes(base, {"100B": 700_000, "10kB": 160_000, "74kB": 45_000, "1MB": 2_500})
     yield from _attributes(slower)
 
 

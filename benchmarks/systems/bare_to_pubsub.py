@@ -91,8 +91,12 @@ def librdkafka(options: argparse.Namespace) -> tuple[Read, Callable[[], object]]
     with_metadata = options.attributes != "none"
 
     def read() -> list[Any]:
-        messages = []
-        for record in consumer.consume(_POLL, 0.1):
+        messages: list[Any] = []
+        first = consumer.poll(0.1)
+        if first is None:
+            return messages
+        # `consume` alone waits for as many as are asked for, more than are there of large ones.
+        for record in (first, *consumer.consume(_POLL - 1, 0)):
             if record.error():
                 raise confluent_kafka.KafkaException(record.error())
             if not with_metadata:

@@ -76,6 +76,10 @@ bench: setup $(VENV)/.installed-dev ## throughput, CPU, latency, start, growth, 
 bench-check: setup $(VENV)/.installed-dev ## measures what the targets need, and compares
 	@$(BIN)/python -m benchmarks --check $(BENCH_ARGS)
 
+.PHONY: flame
+flame: setup $(VENV)/.installed-dev ## flame graphs of the bridge at full speed, benchmarks/results/flame_*.svg
+	@$(BIN)/python -m benchmarks.flame
+
 .PHONY: bench-parts
 bench-parts: setup ## what the mapping costs, in microseconds a message, and how fast an archive is written
 	@$(BIN)/python -m benchmarks.mapping

@@ -62,8 +62,9 @@ EXTRAS = {
         "check-jsonschema>=0.38,<1",
         # The wheel and the sdist.
         "build>=1.4,<2",
-        # The plots of the benchmark.
+        # The plots of the benchmark, and its flame graphs.
         "matplotlib>=3.10,<4",
+        "py-spy>=0.4,<0.5",
         "pytest>=9,<10",
         "pytest-timeout>=2.4,<3",
         # Two halves of the tests side by side, each with servers of its own.

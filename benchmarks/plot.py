@@ -13,6 +13,7 @@ COLORS = {
     "bridge": "#1f77b4",
     "bare loop": "#7f7f7f",
     "Google's connector": "#d62728",
+    "Google's connector, quick JIT": "#ff9896",
     "Benthos": "#2ca02c",
 }
 _ROW_INCHES = 0.28

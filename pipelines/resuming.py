@@ -65,8 +65,11 @@ class Resuming:
         found = chain.from_iterable(mark.written_since())
         delivered = Delivered(names(found, of_kafka, options.attributes == "lossless", wanted))
         self._left_out = len(delivered)
-        what = "not committed" if source == "kafka" else "not all remembered as such"
-        _log.info("backfill %s: %s are delivered and %s", facts.name, f"{len(delivered):,}", what)
+        _log.info(
+            "backfill %s: %s messages are there; those that are read again are left out",
+            facts.name,
+            f"{len(delivered):,}",
+        )
         return delivered if delivered else None
 
     def between(self, bridge: Bridge) -> None:

@@ -45,7 +45,7 @@ class PubsubInlet:
         self._publisher = pubsub.Publisher(topic, CALL_S)
 
     def send(self, payloads: Sequence[bytes]) -> None:
-        self._publisher.publish([pubsub.to_proto(PubsubRecord(data)) for data in payloads])
+        self._publisher.publish([pubsub.to_wire(PubsubRecord(data)) for data in payloads])
 
     def close(self) -> None:
         self._publisher.close()

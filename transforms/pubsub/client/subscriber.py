@@ -67,14 +67,16 @@ class Subscriber:
         with self._lock:
             if self._cancelled.is_set():
                 return []
-            self._pulling = self._client.transport.pull.future(
+            self._pulling = pulling = self._client.transport.pull.future(
                 request, timeout=timeout_s, metadata=self._metadata
             )
         try:
-            response = self._pulling.result()
+            response = pulling.result()
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             self._raise_unless_over(error, timeout_s)
             return []
+        finally:
+            self._pulling = None  # it would keep its answer, of up to 10 MB, until the next one
         return _received(response)
 
     def ask(self, timeout_s: float) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from pipelines import output
+from pipelines import memory, output
 from transforms.errors import BridgeError
 
 _log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def run_command(
       run: returns the exit status, or raises a BridgeError that has it.
       argv: the arguments without the program's name; those of this process by default.
     """
+    memory.use_few_arenas()
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv
     try:

@@ -21,7 +21,8 @@ _ALLOCATIONS = 20_000
 
 
 def use_few_arenas() -> None:
-    """For all threads of this process together."""
+    """For all threads of this process together. To be called before there are any, which would keep
+    arenas of their own: 340 MB at messages of 74 kB to Kafka, instead of 360 to 460."""
     with contextlib.suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 

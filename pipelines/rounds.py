@@ -49,7 +49,6 @@ def run(
       Exception: what a bundle raised; Beam hands it on as text.
     """
     _shorten_sampling()
-    memory.use_few_arenas()
     memory.look_for_fewer_cycles()
     totals = dict.fromkeys(metrics.COUNTERS, 0)
     while True:

@@ -181,7 +181,7 @@ def _to_kafka(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
         producer=ProducerConfig(
             linger_ms=options.linger_ms,
             delivery_timeout_s=options.delivery_timeout_s,
-            buffer_bytes=options.max_in_flight_bytes // 4,
+            buffer_bytes=options.max_in_flight_bytes // 8,
             max_message_bytes=facts.topic.max_message_bytes,
             metadata_interval_ms=int(options.metadata_interval_s * 1000),
         ),

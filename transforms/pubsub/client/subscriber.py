@@ -76,7 +76,8 @@ class Subscriber:
             self._raise_unless_over(error, timeout_s)
             return []
         finally:
-            self._pulling = None  # it would keep its answer, of up to 10 MB, until the next one
+            with self._lock:
+                self._pulling = None  # it keeps its answer, of up to 10 MB
         return _received(response)
 
     def ask(self, timeout_s: float) -> None:

@@ -28,7 +28,7 @@ def use_few_arenas() -> None:
 
 
 def look_for_fewer_cycles() -> None:
-    """Has Python's collector pass over all that is loaded by now, which stays: it is half a million
+    """Has Python's collector pass over all that is loaded by now, which stays: it is 170,000
     objects of Beam's, which took a third of the CPU of a message."""
     gc.collect()
     gc.freeze()

@@ -5,7 +5,7 @@
 * `growth/DIRECTION/backlog/N`: N messages wait, and are moved, from the last look at which none had
   come: there is no warm-up in which a small backlog would be gone. Of the largest one `end / begin`
   compares the rate when little is left with that when nearly all is: two windows of one run, each
-  of a fifth of all messages, without the first and the last tenth.
+  of two fifths of all messages, without the first and the last tenth.
 * `growth/DIRECTION/partitions/N`: of the Kafka topic.
 * `growth/kafka_to_ps/processes/N`: N processes share a group; measured from when all have joined.
 * `growth/kafka_to_ps/topics/100`: a steady feed of a message a second into each, read by one
@@ -47,8 +47,11 @@ MESSAGES = 300_000
 
 SIZE_BYTES = 1_000
 WARM_UP = 0.1
-PART = 0.2
+PART = 0.4
 """Of a backlog, at its begin and at its end: the windows that are compared."""
+
+MOVED = 0.2
+"""Of a backlog, what several processes have to move together for a figure."""
 
 QUICK = 20
 """A quick run has so many times fewer messages."""
@@ -178,7 +181,7 @@ def share(system: System, backlogs: Backlogs, number: int, folder: Path) -> dict
         seen = _watch([system] * number, job, progress, count)
     settled_s = joined_s - began_s + _SETTLE_S
     rest = [s for s in seen.samples if s.at_s >= settled_s and s.done < count * (1 - WARM_UP)]
-    if not joined_s or len(rest) < 2 or rest[-1].done - rest[0].done < count * PART:
+    if not joined_s or len(rest) < 2 or rest[-1].done - rest[0].done < count * MOVED:
         raise TransferError(f"share: {number} processes have hardly moved anything together")
     return _figures(Window(rest[0], rest[-1])) | {"peak RSS MB": seen.peak_bytes / 1e6}
 
@@ -191,8 +194,13 @@ def compared(samples: Sequence[Sample], count: int) -> dict[str, float]:
     """
     begin = between(samples, count * WARM_UP, count * (WARM_UP + PART))
     end = between(samples, count * (1 - WARM_UP - PART), count * (1 - WARM_UP))
-    rates = [_figures(window)["msg/s"] for window in (begin, end)]
-    return {"begin msg/s": rates[0], "end msg/s": rates[1], "end / begin": rates[1] / rates[0]}
+    first, last = _figures(begin), _figures(end)
+    return {
+        "begin msg/s": first["msg/s"],
+        "end msg/s": last["msg/s"],
+        "end / begin": last["msg/s"] / first["msg/s"],
+        "CPU end / begin": last["CPU us/msg"] / (first["CPU us/msg"] or 1),
+    }
 
 
 def between(samples: Sequence[Sample], first: float, last: float) -> Window:

@@ -3,9 +3,9 @@
     python -m benchmarks.growth [--quick] [--runs N] [--only PATTERN]
 
 * `growth/DIRECTION/backlog/N`: N messages wait, and are moved, from the last look at which none had
-  come: there is no warm-up in which a small backlog would be gone. Of the largest one `end / begin`
-  compares the rate when little is left with that when nearly all is: two windows of one run, each
-  of two fifths of all messages, without the first and the last tenth.
+  come: there is no warm-up in which a small backlog would be gone. Of the largest one
+  `end / begin` compares the rate when little is left with that when nearly all is: in one run, the
+  medians of four tenths each, without the first and the last.
 * `growth/DIRECTION/partitions/N`: of the Kafka topic.
 * `growth/kafka_to_ps/processes/N`: N processes share a group; measured from when all have joined.
 * `growth/kafka_to_ps/topics/100`: a steady feed of a message a second into each, read by one
@@ -17,6 +17,7 @@ Messages of 1 kB; Pub/Sub is `benchmarks.instant`, that of the topics `benchmark
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -47,8 +48,8 @@ MESSAGES = 300_000
 
 SIZE_BYTES = 1_000
 WARM_UP = 0.1
-PART = 0.4
-"""Of a backlog, at its begin and at its end: the windows that are compared."""
+TENTHS = range(1, 5), range(5, 9)
+"""Of a backlog, at its begin and at its end: what is compared."""
 
 MOVED = 0.2
 """Of a backlog, what several processes have to move together for a figure."""
@@ -157,7 +158,7 @@ def measure(
             seen = _watch([system], job, backlogs.kafka.ends(topic), count)
         backlogs.kafka.delete(topic)
     found = _figures(between(seen.samples, 1, count))
-    if count == max(BACKLOGS.values()) // backlogs.divisor:
+    if count == max(BACKLOGS.values()):
         found |= compared(seen.samples, count)
     return found | {"peak RSS MB": seen.peak_bytes / 1e6}
 
@@ -192,15 +193,20 @@ def compared(samples: Sequence[Sample], count: int) -> dict[str, float]:
     Raises:
       TransferError: it was not looked at often enough.
     """
-    begin = between(samples, count * WARM_UP, count * (WARM_UP + PART))
-    end = between(samples, count * (1 - WARM_UP - PART), count * (1 - WARM_UP))
-    first, last = _figures(begin), _figures(end)
+    begin, end = (_of_tenths(samples, count, tenths) for tenths in TENTHS)
     return {
-        "begin msg/s": first["msg/s"],
-        "end msg/s": last["msg/s"],
-        "end / begin": last["msg/s"] / first["msg/s"],
-        "CPU end / begin": last["CPU us/msg"] / (first["CPU us/msg"] or 1),
+        "begin msg/s": begin["msg/s"],
+        "end msg/s": end["msg/s"],
+        "end / begin": end["msg/s"] / begin["msg/s"],
+        "CPU end / begin": end["CPU us/msg"] / (begin["CPU us/msg"] or 1),
     }
+
+
+def _of_tenths(samples: Sequence[Sample], count: int, tenths: range) -> dict[str, float]:
+    """Medians: a moment in which the machine was busy elsewhere is no part of them."""
+    step = count / 10
+    found = [_figures(between(samples, n * step, (n + 1) * step)) for n in tenths]
+    return {unit: statistics.median(each[unit] for each in found) for unit in found[0]}
 
 
 def between(samples: Sequence[Sample], first: float, last: float) -> Window:

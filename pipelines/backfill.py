@@ -40,13 +40,14 @@ def run(options: Options) -> int:
             backfill_show.plan(options, facts)
             return 0
         facts = preflight.act(options, facts)
+    resuming = Resuming(options, facts)
     if options.route.source == "kafka" and not facts.ranges:
+        resuming.end()
         _log.warning(
             "%s: there is nothing to move, no record in that range",
             backfill_show.title(options, facts),
         )
         return runtime.nothing_to_do(options)
-    resuming = Resuming(options, facts)
     if _is_done(options, facts):
         resuming.end()
         _log.info("%s is done already; --force repeats it", backfill_show.title(options, facts))

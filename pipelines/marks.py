@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -13,7 +14,7 @@ from pipelines.checks import retried
 from pipelines.options import Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, Facts
-from transforms.errors import CommitError, PreflightError
+from transforms.errors import CommitError, PreflightError, SourceError
 from transforms.kafka import beside
 from transforms.kafka.client import Offsets, Partition
 from transforms.pubsub import client as pubsub
@@ -78,6 +79,9 @@ class SubscriptionMark:
         for name in self._topics:
             with self._admin() as admin:
                 info = admin.find_subscription(name)
+                if info is not None and (info.detached or info.topic != self._topics[name]):
+                    admin.delete_subscription(name)  # its topic was deleted, and made anew
+                    info = None
                 if info is None:
                     self._create(admin, name)
                     continue
@@ -106,7 +110,10 @@ class SubscriptionMark:
 
 def _subscription(topic: str, backfill: str) -> str:
     project, _, topic_id = topic.partition("/topics/")
-    return f"{project}/subscriptions/{topic_id[:_MOST_CHARACTERS]}-backfill-{backfill}"
+    if len(topic_id) > _MOST_CHARACTERS:
+        digest = hashlib.sha256(topic_id.encode()).hexdigest()[:16]
+        topic_id = f"{topic_id[: _MOST_CHARACTERS - 17]}-{digest}"
+    return f"{project}/subscriptions/{topic_id}-backfill-{backfill}"
 
 
 class _Ends:
@@ -198,7 +205,7 @@ class EndsInFile(_Ends):
 def _as_preflight() -> Iterator[None]:
     try:
         yield
-    except CommitError as error:
+    except (CommitError, SourceError) as error:
         raise PreflightError(str(error)) from error
 
 

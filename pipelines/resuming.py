@@ -18,7 +18,7 @@ from pipelines.marks import Mark
 from pipelines.options import Options, Runner
 from pipelines.preflight import Facts, templates
 from transforms.delivered import Delivered, names
-from transforms.errors import PreflightError
+from transforms.errors import BridgeError, PreflightError
 from transforms.registry import Bridge
 
 _log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class Resuming:
         self._mark: Mark | None = None
         self._why_not = ""
         self._left_out = 0
+        self._warned = False
         if "archive" in options.route.sinks or options.runner not in ONE_MACHINE_RUNNERS:
             return
         topics = templates.topics(options, facts)
@@ -57,13 +58,23 @@ class Resuming:
         return self._look(self._mark)
 
     def _look(self, mark: Mark) -> Delivered | None:
+        """Where that cannot be seen, says so, and what comes of it; at least once is left."""
         options, facts = self._options, self._facts
         _log.info("backfill %s: a run was killed; looking at what it has delivered", facts.name)
         source = options.route.source
         of_kafka = "kafka" in (source, *facts.archived_ends)
         wanted = facts.left if source == "kafka" else None
-        found = chain.from_iterable(mark.written_since())
-        delivered = Delivered(names(found, of_kafka, options.attributes == "lossless", wanted))
+        try:
+            found = chain.from_iterable(mark.written_since())
+            delivered = Delivered(names(found, of_kafka, options.attributes == "lossless", wanted))
+        except BridgeError as error:
+            _log.warning(
+                "backfill %s: what the killed run has delivered and not committed arrives twice: "
+                "%s",
+                facts.name,
+                error,
+            )
+            return None
         self._left_out = len(delivered)
         _log.info(
             "backfill %s: %s messages are there; those that are read again are left out",
@@ -98,8 +109,9 @@ class Resuming:
         try:
             mark.place()
         except PreflightError as error:
-            self._mark = None
-            self._warn(str(error))
+            if not self._warned:
+                self._warn(str(error))
+            self._warned = True
 
     def _warn(self, why: str) -> None:
         _log.warning(

@@ -149,6 +149,7 @@ class _MapFn(Batched):
             try:
                 found.append(mapping(element, dropped=dropped, marker=marker))
             except UnmappableError as error:
+                dropped.clear()
                 self._bridge.give_up(element, error, "map")
                 continue
             if dropped:

@@ -114,7 +114,7 @@ def put(path: str, data: bytes) -> None:
             file.write(data)
         return
     folder, name = system.split(path)
-    hidden = system.join(folder, f".{name}.{uuid.uuid4().hex}.partial")
+    hidden = system.join(folder, f".{name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         with system.create(hidden, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             file.write(data)

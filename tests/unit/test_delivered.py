@@ -38,6 +38,8 @@ def test_a_record_that_is_in_pubsub_is_known_by_its_place_and_time(attributes):
     assert record(5)._replace(partition=4) not in known
     assert record(5)._replace(topic="other") not in known
     assert record(5, timestamp_ms=9) not in known  # of a topic that was made anew
+    assert record(5, value=b"w") not in known
+    assert record(7, timestamp_ms=None, value=None) not in known
 
 
 @pytest.mark.parametrize("attributes", WRITTEN)

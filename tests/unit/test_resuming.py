@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 
 from pipelines import marks
 from pipelines.options import BACKFILL, parse
 from pipelines.preflight import Facts
 from pipelines.resuming import Resuming
-from transforms.errors import PreflightError
+from transforms.errors import PreflightError, SourceError
 from transforms.kafka.client import TopicInfo
 from transforms.mapping import ToPubsubPolicy, to_pubsub
+from transforms.pubsub.client import SubscriptionInfo
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -41,6 +44,8 @@ class Mark:
 
     def written_since(self):
         self.done.append("looked")
+        if self.refused:
+            raise SourceError(self.refused)
         yield [to_pubsub(record(offset), ToPubsubPolicy()) for offset in range(2, 7)]
 
     def remove(self) -> None:
@@ -106,10 +111,31 @@ def test_a_mark_that_may_not_be_made_costs_one_line_and_no_run(monkeypatch, brid
     assert run.begin() is None
     run.between(bridge)
     run.end()
-    assert mark.done == ["placed"]
+    assert mark.done == ["placed", "placed", "removed"]
     [said] = caplog.messages
     assert said.startswith("backfill n: if it is killed, what it has delivered and not committed")
     assert said.endswith("arrives twice: create it: permission is missing; grant it")
+
+
+def test_a_look_that_fails_costs_one_line_and_what_was_delivered_comes_again(monkeypatch, caplog):
+    mark = Mark(there=True, refused="pull: permission is missing; grant it")
+    assert resuming(monkeypatch, mark).begin() is None
+    assert mark.done == ["looked"]
+    assert caplog.messages[-1].endswith("arrives twice: pull: permission is missing; grant it")
+
+
+@pytest.mark.parametrize("topic", ["_deleted-topic_", "projects/p/topics/other"])
+def test_a_mark_on_a_topic_that_was_made_anew_is_not_believed(monkeypatch, topic):
+    admin = mock.Mock()
+    admin.find_subscription.return_value = SubscriptionInfo("s", topic, 10, False)
+    monkeypatch.setattr(marks.pubsub, "open_admin", lambda *_: admin)
+    options = parse(BACKFILL, FROM_KAFKA, {})
+    mark = marks.SubscriptionMark(options, FACTS, ["projects/p/topics/ttt"])
+    assert list(mark.written_since()) == []
+    name = "projects/p/subscriptions/ttt-backfill-n"
+    admin.delete_subscription.assert_called_once_with(name)
+    assert admin.create_subscription.call_args.args == (name, "projects/p/topics/ttt")
+    assert not admin.seek.called
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from google.cloud import pubsub_v1
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from transforms.deadlines import retried
 from transforms.kafka.client import (
     ConsumerConfig,
     KafkaConfig,
@@ -114,7 +116,8 @@ class Kafka:
             return [group["group_id"] for group in admin.list_groups()]
 
     def committed(self, group_id: str) -> int:
-        return sum(self.admin.committed(group_id).values())
+        """The sum of its offsets; of a new group once it has a coordinator."""
+        return sum(retried(partial(self.admin.committed, group_id), DEADLINE_S).values())
 
     def close(self) -> None:
         self.producer.close()

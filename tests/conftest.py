@@ -24,6 +24,26 @@ def stack():
             os.environ["PUBSUB_EMULATOR_HOST"] = before
 
 
+@pytest.fixture(scope="session")
+def kafka(stack):
+    """What is in the embedded Kafka, written and read past the bridge."""
+    from ends import Kafka
+
+    ends = Kafka(stack.bootstrap_servers)
+    yield ends
+    ends.close()
+
+
+@pytest.fixture(scope="session")
+def pubsub(stack):
+    """The same of the emulator."""
+    from ends import PubSub
+
+    ends = PubSub()
+    yield ends
+    ends.close()
+
+
 @pytest.fixture(autouse=True)
 def no_default_timeout():
     """Beam's Google credentials give a default timeout to all sockets made later in the process;

@@ -1,27 +1,13 @@
-"""The two ends, on the embedded stack."""
+"""A broker with every kind of log-in, and bridges."""
 
 from __future__ import annotations
 
 import contextlib
 
 import pytest
-from ends import Bridge, Kafka, PubSub
+from ends import Bridge
 
 from transforms.errors import PreflightError
-
-
-@pytest.fixture(scope="session")
-def kafka(stack):
-    ends = Kafka(stack.bootstrap_servers)
-    yield ends
-    ends.close()
-
-
-@pytest.fixture(scope="session")
-def pubsub(stack):
-    ends = PubSub()
-    yield ends
-    ends.close()
 
 
 @pytest.fixture(scope="session")

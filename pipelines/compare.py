@@ -100,11 +100,11 @@ def data_in_pubsub(subscription: str, expected: int) -> Iterator[bytes]:
     with closing(Subscriber(subscription)) as subscriber:
         count, heard = 0, time.monotonic()
         while True:
-            received = subscriber.pull(100, _QUIET_S)
-            if received:
+            pulled = subscriber.pull(100, _QUIET_S)
+            if pulled:
                 heard = time.monotonic()
-                subscriber.acknowledge([item.ack_id for item in received], _CALL_S)
-                count += len(received)
-                yield from (item.record.data for item in received)
+                subscriber.acknowledge(pulled.ack_ids, _CALL_S)
+                count += len(pulled)
+                yield from (record.data for record in pulled.records)
             elif count >= expected or time.monotonic() - heard > PATIENCE_S:
                 return

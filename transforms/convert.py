@@ -50,9 +50,10 @@ class ToPubsub(beam.PTransform):
         restores: bool = False,
     ) -> None:
         super().__init__()
-        mapping = partial(_to_pubsub, policy, restore.to_pubsub if restores else to_pubsub)
+        mapping = restore.to_pubsub if restores else to_pubsub
         marker_of = restore.marker_of if restores else _marker_of_record
-        self._fn = _map_fn(PubsubRecord, bridge, mapping, marker_of, destination)
+        policy_of = partial(_same, policy)
+        self._fn = _map_fn(PubsubRecord, bridge, mapping, policy_of, marker_of, destination)
 
     def expand(self, records: Any) -> Any:
         return records | "Map" >> beam.ParDo(self._fn).with_output_types(PubsubRecord)
@@ -73,44 +74,45 @@ class ToKafka(beam.PTransform):
         restores: bool = False,
     ) -> None:
         super().__init__()
-        mapping = partial(_to_kafka, policy, restore.to_kafka if restores else to_kafka)
+        mapping = restore.to_kafka if restores else to_kafka
         marker_of = restore.marker_of if restores else _marker_of_message
-        self._fn = _map_fn(KafkaRecord, bridge, mapping, marker_of, destination)
+        policy_of = partial(_to_topic, policy)
+        self._fn = _map_fn(KafkaRecord, bridge, mapping, policy_of, marker_of, destination)
 
     def expand(self, messages: Any) -> Any:
         return messages | "Map" >> beam.ParDo(self._fn).with_output_types(KafkaRecord)
 
 
 def _marker_of_record(record: KafkaRecord) -> str:
-    return origins.in_headers(record.headers)
+    headers = record.headers
+    return origins.in_headers(headers) if headers else ""
 
 
 def _marker_of_message(message: PubsubRecord) -> str:
-    return origins.in_attributes(message.attributes)
+    attributes = message.attributes
+    return origins.in_attributes(attributes) if attributes else ""
 
 
-_Mapping = Callable[..., Any]
+def _same(policy: ToPubsubPolicy, _topic: str) -> ToPubsubPolicy:
+    return policy
 
 
-def _to_pubsub(policy: ToPubsubPolicy, mapping: _Mapping, _topic: str) -> _Mapping:
-    return partial(mapping, policy=policy)
-
-
-def _to_kafka(policy: ToKafkaPolicy, mapping: _Mapping, topic: str) -> _Mapping:
-    return partial(mapping, policy=replace(policy, topic=topic or policy.topic))
+def _to_topic(policy: ToKafkaPolicy, topic: str) -> ToKafkaPolicy:
+    return replace(policy, topic=topic or policy.topic)
 
 
 def _map_fn(
     gives: type,
     bridge: BridgeConfig,
-    mapping_to: Callable[[str], Callable[..., Any]],
+    mapping: Callable[..., Any],
+    policy_of: Callable[[str], Any],
     marker_of: Callable[[Any], str],
     destination: str | Routing,
 ) -> beam.DoFn:
-    """Args: mapping_to: the mapping for a topic, or for that of the policy."""
+    """Args: policy_of: the mapping's policy for a topic; for "", its own."""
     if isinstance(destination, str):
-        return _MapFn(gives, bridge, mapping_to(""), marker_of, destination)
-    return _RouteFn(gives, bridge, mapping_to, marker_of, destination)
+        return _MapFn(gives, bridge, mapping, policy_of(""), marker_of, destination)
+    return _RouteFn(gives, bridge, mapping, policy_of, marker_of, destination)
 
 
 class _MapFn(Batched):
@@ -119,12 +121,14 @@ class _MapFn(Batched):
         gives: type,
         bridge: BridgeConfig,
         mapping: Callable[..., Any],
+        policy: Any,
         marker_of: Callable[[Any], str],
         destination: str,
     ) -> None:
         self.gives = gives
         self._config = bridge
         self._mapping = mapping
+        self._policy = policy
         self._marker_of = marker_of
         self._destination = destination
 
@@ -139,15 +143,15 @@ class _MapFn(Batched):
         yield self._mapped(batch)
 
     def _mapped(self, batch: Sequence[Any]) -> list[Any]:
-        mapping, marker_of, destination = self._mapping, self._marker_of, self._destination
-        dropped, found = self._dropped, []
+        mapping, policy, marker_of = self._mapping, self._policy, self._marker_of
+        destination, dropped, found = self._destination, self._dropped, []
         for element in batch:
             marker = marker_of(element)
             if marker and destination and origins.names(marker, destination):
                 self._drop_return(element)
                 continue
             try:
-                found.append(mapping(element, dropped=dropped, marker=marker))
+                found.append(mapping(element, policy, dropped, marker))
             except UnmappableError as error:
                 dropped.clear()
                 self._bridge.give_up(element, error, "map")
@@ -176,20 +180,22 @@ class _RouteFn(Batched):
     """Maps each message as `_MapFn` does for its own destination.
 
     Args:
-      mapping_to: the mapping for a destination.
+      policy_of: the mapping's policy for a destination.
     """
 
     def __init__(
         self,
         gives: type,
         bridge: BridgeConfig,
-        mapping_to: Callable[[str], Callable[..., Any]],
+        mapping: Callable[..., Any],
+        policy_of: Callable[[str], Any],
         marker_of: Callable[[Any], str],
         routing: Routing,
     ) -> None:
         self.gives = gives
         self._config = bridge
-        self._mapping_to = mapping_to
+        self._mapping = mapping
+        self._policy_of = policy_of
         self._marker_of = marker_of
         self._routing = routing
 
@@ -199,7 +205,8 @@ class _RouteFn(Batched):
 
     def _new_way(self, topic: str) -> Callable[[Any], Sequence[Any]]:
         origin = self._routing.origin_of(topic)
-        way = _MapFn(self.gives, self._config, self._mapping_to(topic), self._marker_of, origin)
+        policy = self._policy_of(topic)
+        way = _MapFn(self.gives, self._config, self._mapping, policy, self._marker_of, origin)
         way.setup()
         return way.process
 

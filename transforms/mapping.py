@@ -42,6 +42,7 @@ class Attributes(Enum):
 
 _NONE, _METADATA, _LOSSLESS = Attributes  # looking a member up takes 0.1 us
 _CREATE_TIME = TimestampType.CREATE_TIME
+_new = tuple.__new__  # of all of a record's fields: half of what its constructor takes
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,9 @@ def to_pubsub(
         if marker:
             attributes[ORIGINS] = marker
     ordering_key = "" if policy.ordering_key == "none" else _ordering_key(record, policy)
-    message = PubsubRecord(record.value or b"", attributes, ordering_key, "", None, record)
-    if len(message.data) > _SURELY_FITTING_BYTES:
+    data = record.value or b""
+    message = _new(PubsubRecord, (data, attributes, ordering_key, "", None, record))
+    if len(data) > _SURELY_FITTING_BYTES:
         message_bytes = size_bytes(message)
         if message_bytes > limits.PUBSUB_MAX_MESSAGE_BYTES:
             raise UnmappableError(
@@ -182,16 +184,19 @@ def to_kafka(
             marker = origins.extended(marker, policy.origin)
         if marker:
             headers.insert(-1, (ORIGINS, marker.encode()))
-    return KafkaRecord(
-        policy.topic,
-        partition,
-        None,
-        message.publish_time_ms,
-        _CREATE_TIME,
-        _kafka_key(message, policy),
-        message.data,
-        tuple(headers),
-        message,
+    return _new(
+        KafkaRecord,
+        (
+            policy.topic,
+            partition,
+            None,
+            message.publish_time_ms,
+            _CREATE_TIME,
+            _kafka_key(message, policy),
+            message.data,
+            tuple(headers),
+            message,
+        ),
     )
 
 
@@ -241,8 +246,9 @@ def _headers(
 ) -> list[tuple[str, bytes | None]]:
     """Attributes under their names, then where the message comes from."""
     headers: list[tuple[str, bytes | None]] = []
+    _, attributes, ordering_key, message_id, publish_time_ms, _ = message
     key_carrier = KEY if policy.key == "auto" else None
-    for name, value in message.attributes.items():
+    for name, value in attributes.items():
         if name in OWN_HEADERS or CUT in name:
             is_marker = name == ORIGINS and origins.in_attributes({name: value})
             if dropped is not None and not is_marker:
@@ -252,11 +258,11 @@ def _headers(
                 dropped.append(f"attribute {name[:80]!r} is left out: {why}")
         elif name != key_carrier:
             headers.append((name, value.encode()))
-    headers.append((MESSAGE_ID, message.message_id.encode()))
-    if message.publish_time_ms is not None:
-        headers.append((PUBLISH_TIME, str(message.publish_time_ms).encode()))
-    if message.ordering_key:
-        headers.append((ORDERING_KEY, message.ordering_key.encode()))
+    headers.append((MESSAGE_ID, message_id.encode()))
+    if publish_time_ms is not None:
+        headers.append((PUBLISH_TIME, b"%d" % publish_time_ms))
+    if ordering_key:
+        headers.append((ORDERING_KEY, ordering_key.encode()))
     return headers
 
 

@@ -105,9 +105,10 @@ class KafkaRecord(_KafkaFields):
     @property
     def payload_bytes(self) -> int:
         """Bytes of key, value and headers: what the in-flight limit counts."""
-        size = len(self.key or b"") + len(self.value or b"")
-        for name, value in self.headers:
-            size += len(name) + len(value or b"")
+        _, _, _, _, _, key, value, headers, _ = self
+        size = len(key or b"") + len(value or b"")
+        for name, of_name in headers:
+            size += len(name) + len(of_name or b"")
         return size
 
 
@@ -164,7 +165,10 @@ class PubsubRecord(_PubsubFields):
     def payload_bytes(self) -> int:
         """Bytes of data and attributes: what the in-flight limit counts."""
         attributes = self.attributes
-        return len(self.data) + sum(map(len, attributes)) + sum(map(len, attributes.values()))
+        size = len(self.data)
+        if attributes:
+            size += sum(map(len, attributes)) + sum(map(len, attributes.values()))
+        return size
 
 
 def _size(value: Any) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from transforms.metrics import Counts
-from transforms.pubsub.client import Received, Subscriber
+from transforms.pubsub.client import Subscriber
 from transforms.pubsub.leases import Leases
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
@@ -43,21 +43,25 @@ def pulled(
     subscriber = Subscriber(subscription, service)
     leases = Leases(subscriber, subscription, ack_deadline_s, _MAX_LEASE_S, Counts(), clock)
     seen: set[str] = set()
-    puller, pulling = ThreadPoolExecutor(1, "pull"), Future[list[Received]]()
+    puller = ThreadPoolExecutor(1, "pull")
+
+    def pull(most: int, wait_s: float) -> list[PubsubRecord]:
+        found = subscriber.pull(most, wait_s)
+        leases.hold(found.ack_ids, [message.message_id for message in found.records])
+        return found.records
+
     try:
         now_s = heard_s = clock()
         ends_s = now_s + TIME_LIMIT_S
         while len(seen) < count and now_s - heard_s < QUIET_S and now_s < ends_s:
             wait_s = max(0.1, heard_s + QUIET_S - now_s)
-            pulling = puller.submit(subscriber.pull, min(_MAX_PULL, count - len(seen)), wait_s)
-            received = pulling.result()
-            leases.hold(received)
-            for item in received:
-                if item.record.message_id not in seen:
-                    seen.add(item.record.message_id)
-                    yield item.record
+            found = puller.submit(pull, min(_MAX_PULL, count - len(seen)), wait_s).result()
+            for message in found:
+                if message.message_id not in seen:
+                    seen.add(message.message_id)
+                    yield message
             now_s = clock()
-            if received:
+            if found:
                 heard_s = now_s
         if len(seen) < count:
             why = f"{TIME_LIMIT_S:g} s are over" if now_s >= ends_s else "nothing more came"
@@ -65,8 +69,6 @@ def pulled(
     finally:
         # An interrupted pull is waited for. Cancelled, it may get what is given back, and keep it.
         puller.shutdown()
-        if pulling.done() and not pulling.exception():
-            leases.hold(pulling.result())
         leases.stop()
         leases.give_back(leases.forget_all())
         subscriber.close()

@@ -153,10 +153,10 @@ class PubSub:
         """Pulls once, and acknowledges."""
         subscriber = pubsub.Subscriber(subscription)
         try:
-            received = subscriber.pull(1000, timeout_s)
-            if received:
-                subscriber.acknowledge([r.ack_id for r in received], 10)
-            return [r.record for r in received]
+            pulled = subscriber.pull(1000, timeout_s)
+            if pulled:
+                subscriber.acknowledge(pulled.ack_ids, 10)
+            return pulled.records
         finally:
             subscriber.close()
 

@@ -186,14 +186,15 @@ def acknowledge(pubsub: PubSub, unique: str, _: str, n: int) -> None:
     topic, subscription = pubsub.create(unique)
     pubsub.send(topic, [PubsubRecord(b"first")])
     with closing(Subscriber(subscription)) as subscriber:
-        [first] = subscriber.pull(10, DEADLINE_S)
-        subscriber.modify_ack_deadline(ack_ids(subscription, n, 5_000, first.ack_id), 0, DEADLINE_S)
-        [again] = subscriber.pull(10, DEADLINE_S)
-        assert again.record == first.record
-        subscriber.acknowledge(ack_ids(subscription, n, 5_000, again.ack_id), DEADLINE_S)
-        subscriber.modify_ack_deadline([again.ack_id], 0, DEADLINE_S)
+        first = subscriber.pull(10, DEADLINE_S)
+        nacked = ack_ids(subscription, n, 5_000, *first.ack_ids)
+        subscriber.modify_ack_deadline(nacked, 0, DEADLINE_S)
+        again = subscriber.pull(10, DEADLINE_S)
+        assert again.records == first.records
+        subscriber.acknowledge(ack_ids(subscription, n, 5_000, *again.ack_ids), DEADLINE_S)
+        subscriber.modify_ack_deadline(again.ack_ids, 0, DEADLINE_S)
         pubsub.send(topic, [PubsubRecord(b"second")])
-        assert [m.record.data for m in subscriber.pull(10, DEADLINE_S)] == [b"second"]
+        assert [m.data for m in subscriber.pull(10, DEADLINE_S).records] == [b"second"]
 
 
 @below_at_and_over
@@ -213,8 +214,8 @@ def extend_lease(pubsub: PubSub, unique: str, _: str, n: int) -> None:
     topic, subscription = pubsub.create(unique)
     pubsub.send(topic, [PubsubRecord(b"v")])
     with closing(Subscriber(subscription)) as subscriber:
-        [received] = subscriber.pull(1, DEADLINE_S)
-        subscriber.modify_ack_deadline([received.ack_id], n, DEADLINE_S)
+        pulled = subscriber.pull(1, DEADLINE_S)
+        subscriber.modify_ack_deadline(pulled.ack_ids, n, DEADLINE_S)
 
 
 @below_at_and_over

@@ -27,7 +27,7 @@ from transforms.errors import (
 from transforms.kafka import beside
 from transforms.kafka.client import KafkaConfig, TopicInfo
 from transforms.pubsub import temporary
-from transforms.pubsub.client import Received, SubscriptionInfo
+from transforms.pubsub.client import Pulled, SubscriptionInfo
 from transforms.pubsub.temporary import Past
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord
@@ -377,7 +377,9 @@ class FakeSubscriber:
         self.clock.now += timeout_s if step is None else 1.0
         if isinstance(step, Exception):
             raise step
-        return [Received(str(ms), PubsubRecord(b"", {}, "", "1", ms), 0) for ms in step or ()]
+        times = step or ()
+        records = [PubsubRecord(b"", {}, "", "1", ms) for ms in times]
+        return Pulled(records, [str(ms) for ms in times], [0] * len(records))
 
     def ask(self, timeout_s):
         self.asked += 1

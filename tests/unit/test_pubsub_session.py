@@ -12,7 +12,7 @@ from ends import until
 from transforms.control import Bounds
 from transforms.errors import CommitError, SourceError, UnavailableError
 from transforms.health import SOURCE
-from transforms.pubsub.client import Received
+from transforms.pubsub.client import Pulled
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
 from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -38,7 +38,7 @@ class ScriptedSubscriber:
         try:
             batch = self.waiting.get(timeout=0.05)
         except queue.Empty:
-            return []
+            return Pulled()
         assert len(batch) <= max_messages
         return batch
 
@@ -73,10 +73,14 @@ _ids = itertools.count()
 
 
 def batch(count, key="", attempt=0):
-    return [
-        Received(f"ack-{n}", PubsubRecord(b"d", {}, key, f"id-{n}", 1), attempt)
-        for n in itertools.islice(_ids, count)
-    ]
+    ids = list(itertools.islice(_ids, count))
+    records = [PubsubRecord(b"d", {}, key, f"id-{n}", 1) for n in ids]
+    return Pulled(records, [f"ack-{n}" for n in ids], [attempt] * count)
+
+
+def again(messages):
+    """The same messages, delivered once more."""
+    return Pulled(messages.records, [f"{of}-again" for of in messages.ack_ids], messages.attempts)
 
 
 class Fixture:
@@ -119,19 +123,15 @@ def fixture():
     made.bridge.close()
 
 
-def acks(messages):
-    return [message.ack_id for message in messages]
-
-
 def test_a_bundle_that_is_repeated_gives_its_messages_back_and_never_acks_them(fixture):
     first, failed = batch(2), batch(3)
     confirmed_later = fixture.read(first)
     repeated = fixture.read(failed)
     fixture.session.begin(2)
-    assert fixture.subscriber.modified == [(0, tuple(acks(failed)))]
+    assert fixture.subscriber.modified == [(0, tuple(failed.ack_ids))]
     repeated.finalize()
     confirmed_later.finalize()
-    assert fixture.subscriber.acked == acks(first)
+    assert fixture.subscriber.acked == first.ack_ids
     assert fixture.counts["released"] == 3
 
 
@@ -140,7 +140,7 @@ def test_messages_are_acked_when_their_bundle_is_confirmed_and_not_before(fixtur
     bundle = fixture.read(messages)
     assert fixture.subscriber.acked == []
     bundle.finalize()
-    assert fixture.subscriber.acked == acks(messages)
+    assert fixture.subscriber.acked == messages.ack_ids
     fixture.bridge.close()
     assert not [m for m in fixture.subscriber.modified if m[0] == 0]
 
@@ -149,9 +149,9 @@ def test_after_a_failed_bundle_all_that_is_held_is_nacked_prefetched_messages_in
     read, prefetched = batch(3), batch(2)
     fixture.read(read)
     fixture.subscriber.waiting.put(prefetched)
-    until(lambda: len(fixture.session._leases._held) == 5, "both pulls are held", 5)
+    until(lambda: len(fixture.session._leases._held) == 2, "both pulls are held", 5)
     fixture.bridge.close()
-    assert fixture.subscriber.modified == [(0, tuple(acks(read + prefetched)))]
+    assert fixture.subscriber.modified == [(0, (*read.ack_ids, *prefetched.ack_ids))]
     assert fixture.counts["released"] == 3
     assert fixture.subscriber.acked == []
 
@@ -161,7 +161,7 @@ def test_a_message_that_comes_again_is_counted(fixture):
     bundle = fixture.read(first)
     fixture.subscriber.ack_error = CommitError("acknowledge s: no answer")
     bundle.finalize()
-    fixture.read([Received("ack-again", first[0].record, 0)])
+    fixture.read(again(first))
     fixture.read(batch(1, attempt=2))
     assert fixture.counts["redelivered"] == 2
 
@@ -179,7 +179,7 @@ def test_leases_are_extended_until_the_longest_lease():
     messages = batch(2)
     fixture.read(messages)
     until(lambda: fixture.subscriber.modified, "an extension", 5)
-    assert fixture.subscriber.modified[0][1] == tuple(acks(messages))
+    assert fixture.subscriber.modified[0][1] == tuple(messages.ack_ids)
     fixture.clock.now = 100
     timer = fixture.session._leases._thread
     timer.join(0.2)
@@ -200,7 +200,7 @@ def test_a_failed_ack_is_the_runs_error_until_its_messages_are_acked(fixture, th
     fixture.session.begin().finalize()
     fixture.read(batch(1)).finalize()
     if then_acked:
-        fixture.read([Received("again", m.record, 0) for m in messages]).finalize()
+        fixture.read(again(messages)).finalize()
     fixture.bridge.close()
     assert isinstance(fixture.bridge.failure, CommitError) is not then_acked
 
@@ -218,7 +218,7 @@ def test_a_service_that_does_not_answer_is_not_idle(answers):
 
     fixture.session._changed.wait = waited
     for _ in range(3):
-        assert fixture.take(bundle) == []
+        assert not fixture.take(bundle)
     assert fixture.bridge.control.stopping is answers
     assert fixture.bridge.health.in_trouble == (() if answers else (SOURCE,))
     fixture.bridge.close()
@@ -232,7 +232,7 @@ def test_no_more_than_max_messages_are_pulled_and_the_end_waits_for_the_last_pul
     fixture.subscriber.waiting.put(batch(2))
     until(lambda: fixture.take(bundle), "the last two", 5)
     assert fixture.session.drained
-    assert len(bundle.held) == 5
+    assert bundle.messages == 5
     fixture.bridge.close()
 
 

@@ -29,7 +29,7 @@ from transforms import limits
 from transforms.errors import UnavailableError, UsageError
 from transforms.explain import Fate
 from transforms.kafka.client import TopicInfo
-from transforms.pubsub.client import Received
+from transforms.pubsub.client import Pulled
 from transforms.records import KafkaRecord, PubsubRecord
 
 FROM_KAFKA = [
@@ -299,12 +299,14 @@ class Subscription:
             raise UnavailableError("pull s: it does not answer")
         if not self._batches:
             self.now_s += timeout_s
-            return []
-        received = []
-        for message_id in self._batches.pop(0)[:max_messages]:
-            self._acks += 1
-            received.append(Received(f"ack{self._acks}", PubsubRecord(b"d", {}, "", message_id), 1))
-        return received
+            return Pulled()
+        ids = self._batches.pop(0)[:max_messages]
+        before, self._acks = self._acks, self._acks + len(ids)
+        return Pulled(
+            [PubsubRecord(b"d", {}, "", message_id) for message_id in ids],
+            [f"ack{n}" for n in range(before + 1, self._acks + 1)],
+            [1] * len(ids),
+        )
 
     def modify_ack_deadline(self, ack_ids, ack_deadline_s, _timeout_s):
         assert ack_deadline_s == 0

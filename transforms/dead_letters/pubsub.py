@@ -36,7 +36,7 @@ from transforms.pubsub.client import (
     size_bytes,
     to_wire,
 )
-from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Held, Leases
+from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Lease, Leases, ack_ids
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
@@ -168,7 +168,7 @@ class PubsubDeadLetterSource:
             self._subscriber, subscription, ack_deadline_s, math.inf, Counts(), time.monotonic
         )
         self._began_ms = 0
-        self._held: dict[str, list[Held]] = {}
+        self._held: dict[str, list[Lease]] = {}
         self._seen: set[tuple[str, str | None]] = set()
         self._parts: dict[str, dict[int, PubsubRecord]] = {}
         self._done: set[str] = set()
@@ -178,16 +178,18 @@ class PubsubDeadLetterSource:
         self._began_ms = int(self._clock() * 1000)
         heard = time.monotonic()
         while (left_s := heard + self._quiet_s - time.monotonic()) > 0:
-            received = self._subscriber.pull(_PULL_MESSAGES, left_s)
-            leases = self._leases.hold(received)
-            messages = [item.record for item in received]
-            new = [m for m, held in zip(messages, leases, strict=True) if self._is_new(m, held)]
+            pulled = self._subscriber.pull(_PULL_MESSAGES, left_s)
+            new = [
+                message
+                for message, ack_id in zip(pulled.records, pulled.ack_ids, strict=True)
+                if self._is_new(message, self._leases.hold([ack_id], [message.message_id]))
+            ]
             if new:
                 yield from self._found(new)
                 heard = time.monotonic()
         self._subscriber.ask(REQUEST_TIMEOUT_S)
 
-    def _is_new(self, message: PubsubRecord, held: Held) -> bool:
+    def _is_new(self, message: PubsubRecord, lease: Lease) -> bool:
         """Whether a message is to be read now: not published since reading began, and not
         delivered again. Its lease is kept with its letter, so that one ack is for all of it.
         """
@@ -195,9 +197,9 @@ class PubsubDeadLetterSource:
             return False
         letter_id = _letter_id(message)
         if letter_id in self._done:
-            self._acknowledge_again(held)
+            self._acknowledge_again(lease)
             return False
-        self._held.setdefault(letter_id, []).append(held)
+        self._held.setdefault(letter_id, []).append(lease)
         delivered = letter_id, message.attributes.get(_PART)
         new = delivered not in self._seen
         self._seen.add(delivered)
@@ -246,15 +248,15 @@ class PubsubDeadLetterSource:
     def done(self, found: Sequence[Found]) -> None:
         ids = [cast("str", item.token) for item in found]
         self._done.update(ids)
-        self._acknowledge([held for letter_id in ids for held in self._held.pop(letter_id, [])])
+        self._acknowledge([of for letter_id in ids for of in self._held.pop(letter_id, [])])
 
-    def _acknowledge(self, held: list[Held]) -> None:
-        self._leases.forget(held)
-        self._subscriber.acknowledge([item.ack_id for item in held], REQUEST_TIMEOUT_S)
+    def _acknowledge(self, leases: Sequence[Lease]) -> None:
+        self._leases.forget(leases)
+        self._subscriber.acknowledge(ack_ids(leases), REQUEST_TIMEOUT_S)
 
-    def _acknowledge_again(self, held: Held) -> None:
+    def _acknowledge_again(self, lease: Lease) -> None:
         try:
-            self._acknowledge([held])
+            self._acknowledge([lease])
         except CommitError as error:
             _log.warning("%s; it comes again", error)
 

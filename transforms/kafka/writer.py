@@ -48,11 +48,12 @@ class KafkaWriter:
         self._give_up = bridge.give_up
         self._rules = config.rules
         self._clock = clock
+        self._needs_keys = config.rules.needs_keys
         self._fits_until_ms = float("-inf")
         self._producer = open_producer(config.kafka, config.producer)
+        self._produce = self._producer.produce
         self._failure: TransferError | None = None
-        self._written = self._payload_bytes = 0
-        self._handed_over = 0
+        self._handed_over = self._flushed = self._payload_bytes = 0
 
     def write(self, record: KafkaRecord) -> None:
         """Hands a record to the producer; blocks while its buffer is full.
@@ -60,34 +61,27 @@ class KafkaWriter:
         Raises:
           RefusedError: the topic would refuse it, and there is no place for dead letters.
         """
-        if why := self._refusal(record):
-            refused = RefusedError(
-                f"produce {record.name}: {why}", "correct the topic or the record"
-            )
-            self._give_up(record.origin or record, refused, "write")
-            return
-        self._producer.produce(record)
-        self._written += 1
+        if (record[3] or 0) > self._fits_until_ms or (self._needs_keys and record[5] is None):
+            now_ms = self._clock() * 1000
+            ahead_ms = self._rules.max_timestamp_ahead_ms
+            self._fits_until_ms = float("inf") if ahead_ms is None else now_ms + ahead_ms
+            if why := self._rules.refusal(record, now_ms):
+                refused = RefusedError(
+                    f"produce {record.name}: {why}", "correct the topic or the record"
+                )
+                self._give_up(record.origin or record, refused, "write")
+                return
+        self._produce(record)
         self._handed_over += 1
         self._payload_bytes += record.payload_bytes
-
-    def _refusal(self, record: KafkaRecord) -> str:
-        """As `TopicInfo.refusal`; asks the clock only where the answer may have changed."""
-        rules, (timestamp_ms, _, key) = self._rules, record[3:6]
-        if (timestamp_ms or 0) <= self._fits_until_ms and (key is not None or not rules.needs_keys):
-            return ""
-        now_ms = self._clock() * 1000
-        ahead_ms = rules.max_timestamp_ahead_ms
-        self._fits_until_ms = float("inf") if ahead_ms is None else now_ms + ahead_ms
-        return rules.refusal(record, now_ms)
 
     def flush(self, timeout_s: float) -> None:
         if self._failure is None:
             failures = self._producer.flush(timeout_s)
-            self._counts.add("delivered", self._written - len(failures))
+            self._counts.add("delivered", self._handed_over - self._flushed - len(failures))
             failed_bytes = sum(failure.record.payload_bytes for failure in failures)
             self._counts.add("bytes", self._payload_bytes - failed_bytes)
-            self._written = self._payload_bytes = 0
+            self._flushed, self._payload_bytes = self._handed_over, 0
             for record, error in failures:
                 self._settle(record, error)
         if self._failure is not None:

@@ -12,12 +12,12 @@ from __future__ import annotations
 import collections
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from transforms import limits
 from transforms.errors import CommitError
 from transforms.metrics import Counts
-from transforms.pubsub.client import Received, Subscriber
+from transforms.pubsub.client import Subscriber
 
 _log = logging.getLogger(__name__)
 
@@ -28,17 +28,19 @@ _MIN_LEASE_S = 10
 _REMEMBERED_IDS = 100_000
 
 
-class Held:
-    """A message that this process holds a lease of; times are the clock's, in seconds."""
+class Lease:
+    """Messages that are held together: pulled, extended and forgotten at once. Times are the
+    clock's, in seconds."""
 
-    __slots__ = ("ack_id", "expired", "lease_ends", "message_id", "pulled_at", "size_bytes")
+    __slots__ = ("ack_ids", "ends_at", "expired", "message_ids", "pulled_at")
 
-    def __init__(self, received: Received, now: float, lease_ends: float) -> None:
-        self.ack_id = received.ack_id
-        self.message_id = received.record.message_id
-        self.size_bytes = received.record.payload_bytes
+    def __init__(
+        self, ack_ids: Sequence[str], message_ids: Sequence[str], now: float, ends_at: float
+    ) -> None:
+        self.ack_ids = ack_ids
+        self.message_ids = message_ids
         self.pulled_at = now
-        self.lease_ends = lease_ends
+        self.ends_at = ends_at
         self.expired = False
 
 
@@ -67,7 +69,7 @@ class Leases:
         self._counts = counts
         self._clock = clock
         self._lock = threading.Lock()
-        self._held: dict[str, Held] = {}
+        self._held: dict[Lease, None] = {}
         self._expected_again: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep_up, name="leases", daemon=True)
@@ -75,13 +77,13 @@ class Leases:
 
     # Held messages ----------------------------------------------------------------------------
 
-    def hold(self, received: Iterable[Received]) -> list[Held]:
-        """Keeps up the leases of messages that were just pulled, until they are forgotten."""
+    def hold(self, ack_ids: Sequence[str], message_ids: Sequence[str]) -> Lease:
+        """Keeps up the lease of messages that were just pulled, until it is forgotten."""
         now = self._clock()
-        messages = [Held(item, now, now + self.lease_s) for item in received]
+        lease = Lease(ack_ids, message_ids, now, now + self.lease_s)
         with self._lock:
-            self._held.update((held.ack_id, held) for held in messages)
-        return messages
+            self._held[lease] = None
+        return lease
 
     @property
     def holding(self) -> bool:
@@ -89,28 +91,26 @@ class Leases:
         with self._lock:
             return bool(self._held)
 
-    def forget(self, messages: list[Held]) -> None:
+    def forget(self, leases: Sequence[Lease]) -> None:
         """Extends them no more, since they are about to be acked; notes those that are too late."""
-        self._note_expired(messages)
+        self._note_expired(leases)
         with self._lock:
-            for held in messages:
-                self._held.pop(held.ack_id, None)
+            for lease in leases:
+                self._held.pop(lease, None)
 
-    def forget_all(self) -> list[Held]:
+    def forget_all(self) -> list[Lease]:
         """Extends nothing of what is held any more; returns it, to be given back."""
         with self._lock:
-            messages, self._held = list(self._held.values()), {}
-        return messages
+            leases, self._held = list(self._held), {}
+        return leases
 
-    def give_back(self, messages: list[Held]) -> None:
+    def give_back(self, leases: Sequence[Lease]) -> None:
         """Nacks: the service delivers them anew, at the latest when their leases run out."""
-        if not messages:
+        if not leases:
             return
-        self.expect_again(messages)
+        self.expect_again(leases)
         try:
-            self._subscriber.modify_ack_deadline(
-                [held.ack_id for held in messages], 0, REQUEST_TIMEOUT_S
-            )
+            self._subscriber.modify_ack_deadline(ack_ids(leases), 0, REQUEST_TIMEOUT_S)
         except CommitError as error:
             _log.warning("%s; they come again when their leases run out", error)
 
@@ -121,33 +121,38 @@ class Leases:
 
     # Redeliveries -----------------------------------------------------------------------------
 
-    def expect_again(self, messages: list[Held]) -> None:
+    def expect_again(self, leases: Sequence[Lease]) -> None:
         """Remembers, of the last 100,000, that the service will deliver them again."""
         with self._lock:
-            for held in messages:
-                self._expected_again[held.message_id] = None
+            for lease in leases:
+                self._expected_again.update(dict.fromkeys(lease.message_ids))
             while len(self._expected_again) > _REMEMBERED_IDS:
                 self._expected_again.popitem(last=False)
 
-    def expected(self, messages: list[Held]) -> list[bool]:
-        """Whether an earlier delivery of each was not acked, or was acked too late."""
+    def count_again(self, lease: Lease, attempts: Sequence[int]) -> int:
+        """How many messages were delivered before: the service says so, or they were not acked."""
         with self._lock:
-            return [held.message_id in self._expected_again for held in messages]
+            expected = self._expected_again
+            if not expected and max(attempts, default=0) <= 1:
+                return 0
+            deliveries = zip(lease.message_ids, attempts, strict=True)
+            return sum(attempt > 1 or of in expected for of, attempt in deliveries)
 
-    def _note_expired(self, messages: list[Held]) -> None:
+    def _note_expired(self, leases: Sequence[Lease]) -> None:
         """Counts and warns of messages whose lease has run out since the last look."""
         now = self._clock()
         with self._lock:
-            late = [held for held in messages if held.lease_ends < now and not held.expired]
-            for held in late:
-                held.expired = True
+            late = [lease for lease in leases if lease.ends_at < now and not lease.expired]
+            for lease in late:
+                lease.expired = True
         if late:
+            count = len(ack_ids(late))
             _log.warning(
                 "%s: %d leases ran out before their ack; expect these messages again",
                 self._subscription,
-                len(late),
+                count,
             )
-            self._counts.add("redelivery_expected", len(late))
+            self._counts.add("redelivery_expected", count)
             self.expect_again(late)
 
     # Thread -----------------------------------------------------------------------------------
@@ -158,23 +163,26 @@ class Leases:
         while not stopping:
             stopping = self._stopping.wait(self.lease_s / 3)
             with self._lock:
-                messages = list(self._held.values())
-            self._note_expired(messages)
+                leases = list(self._held)
+            self._note_expired(leases)
             if not stopping:
-                self._extend(messages)
+                self._extend(leases)
 
-    def _extend(self, messages: list[Held]) -> None:
+    def _extend(self, leases: Sequence[Lease]) -> None:
         now = self._clock()
-        due = [held for held in messages if now - held.pulled_at < self._max_lease_s]
+        due = [lease for lease in leases if now - lease.pulled_at < self._max_lease_s]
         if not due:
             return
         try:
-            self._subscriber.modify_ack_deadline(
-                [held.ack_id for held in due], self.lease_s, REQUEST_TIMEOUT_S
-            )
+            self._subscriber.modify_ack_deadline(ack_ids(due), self.lease_s, REQUEST_TIMEOUT_S)
         except CommitError as error:
             _log.warning("%s; tried again in %.0f s", error, self.lease_s / 3)
             return
         with self._lock:
-            for held in due:
-                held.lease_ends = now + self.lease_s
+            for lease in due:
+                lease.ends_at = now + self.lease_s
+
+
+def ack_ids(leases: Sequence[Lease]) -> list[str]:
+    """Those of all their messages."""
+    return [ack_id for lease in leases for ack_id in lease.ack_ids]

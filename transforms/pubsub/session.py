@@ -15,14 +15,14 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from transforms.errors import BridgeError, CommitError, UnavailableError
 from transforms.health import SOURCE, pauses
-from transforms.pubsub.client import Received, Subscriber
-from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Held, Leases
+from transforms.pubsub.client import Pulled, Subscriber
+from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Lease, Leases, ack_ids
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.pubsub.window import PARK_S, Drain, Window
 from transforms.reading import Bundle
@@ -77,6 +77,7 @@ class PubsubBundle(Bundle):
 
     Attributes:
       begins_at: how many messages its shard had taken before.
+      messages: how many it has taken.
     """
 
     def __init__(
@@ -84,33 +85,29 @@ class PubsubBundle(Bundle):
     ) -> None:
         super().__init__(confirm)
         self._is_quiet = is_quiet
-        self.held: list[Held] = []
-        self.begins_at = 0
+        self.leases: list[Lease] = []
+        self.begins_at = self.messages = 0
         self.ordered = False
 
     def is_full(self, limits: BridgeConfig) -> bool:
         """With ordering keys it ends with its pull: a key's next message waits for the ack. That of
         a finite run ends when nothing comes any more, so that nothing is held."""
-        if self.held and self._is_quiet():
+        if self.leases and self._is_quiet():
             return True
-        return self.ordered or len(self.held) >= limits.bundle_messages or super().is_full(limits)
-
-
-def _has_messages(bundle: PubsubBundle) -> bool:
-    return bool(bundle.held)
+        return self.ordered or self.messages >= limits.bundle_messages or super().is_full(limits)
 
 
 class PubsubBatch(NamedTuple):
-    """The messages of one pull. Implements `reading.Batch`."""
+    """The messages of one pull and their lease, if there are any. Implements `reading.Batch`."""
 
-    held: list[Held]
-    received: list[Received]
-    records: list[PubsubRecord]
+    lease: Lease | None = None
+    records: Sequence[PubsubRecord] = ()
+    attempts: Sequence[int] = ()
 
     @property
     def positions(self) -> int:
         """A subscription has none; the tracker counts, and says whether reading may go on."""
-        return len(self.held)
+        return len(self.records)
 
 
 class PubsubSession:
@@ -165,10 +162,10 @@ class PubsubSession:
             bundle = PubsubBundle(self.confirm, self._is_quiet)
             bundle.begins_at = taken
             self._open.append(bundle)
-        for failed in filter(_has_messages, repeated):
-            self._bridge.counts.add("released", len(failed.held))
-            self._leases.forget(failed.held)
-            self._leases.give_back(failed.held)
+        for failed in repeated:
+            self._bridge.counts.add("released", failed.messages)
+            self._leases.forget(failed.leases)
+            self._leases.give_back(failed.leases)
         return bundle
 
     def _is_quiet(self) -> bool:
@@ -195,7 +192,7 @@ class PubsubSession:
         self._ask_after_silence()
         if SOURCE not in self._bridge.health.in_trouble:
             self._bridge.control.idled(self._clock() - began)
-        return PubsubBatch([], [], [])
+        return PubsubBatch()
 
     def _ask_after_silence(self) -> None:
         """A pull that returns nothing looks the same whether there is nothing or nobody."""
@@ -215,23 +212,21 @@ class PubsubSession:
     def claim(self, bundle: PubsubBundle, batch: PubsubBatch) -> None:
         if bundle.first_claim_at is None:
             bundle.first_claim_at = self._clock()
-        bundle.held += batch.held
-        bundle.payload_bytes += sum(held.size_bytes for held in batch.held)
-        bundle.ordered = bundle.ordered or any(record.ordering_key for record in batch.records)
-        expected = self._leases.expected(batch.held)
-        again = sum(
-            received.delivery_attempt > 1 or was_expected
-            for received, was_expected in zip(batch.received, expected, strict=True)
-        )
+        lease, records, attempts = batch
+        assert lease is not None
+        bundle.leases.append(lease)
+        bundle.messages += len(records)
+        bundle.payload_bytes += sum(record.payload_bytes for record in records)
+        bundle.ordered = bundle.ordered or any(record.ordering_key for record in records)
         counts = self._bridge.counts
-        counts.add("read", len(batch.held))
-        if again:
+        counts.add("read", len(records))
+        if again := self._leases.count_again(lease, attempts):
             counts.add("redelivered", again)
-        newest = batch.received[-1].record.publish_time_ms or 0
+        newest = records[-1].publish_time_ms or 0
         counts.sample_read_delay(int(time.time() * 1000) - newest)
 
     def unclaim(self, batch: PubsubBatch) -> None:
-        if batch.held:
+        if batch.records:
             with self._changed:
                 self._prefetched.appendleft(batch)
 
@@ -256,24 +251,25 @@ class PubsubSession:
             if bundle not in self._open:
                 return  # it was repeated, and its messages are given back
             self._open.remove(bundle)
-        self._leases.forget(bundle.held)
+        leases = bundle.leases
+        self._leases.forget(leases)
         try:
-            self._subscriber.acknowledge([h.ack_id for h in bundle.held], REQUEST_TIMEOUT_S)
+            self._subscriber.acknowledge(ack_ids(leases), REQUEST_TIMEOUT_S)
         except CommitError as error:
             _log.warning("%s; these messages come again", error)
             with self._changed:
                 self._ack_error = error
-                self._unacked.update(held.message_id for held in bundle.held)
+                self._unacked.update(*(lease.message_ids for lease in leases))
             self._bridge.counts.add("commit_failures")
-            self._leases.expect_again(bundle.held)
+            self._leases.expect_again(leases)
             return
-        self._acked_again(bundle.held)
+        self._acked_again(leases)
 
-    def _acked_again(self, messages: list[Held]) -> None:
+    def _acked_again(self, leases: Sequence[Lease]) -> None:
         """Forgets failed acks whose messages have come again and are acked now."""
         with self._changed:
             if self._ack_error is not None:
-                self._unacked -= {held.message_id for held in messages}
+                self._unacked.difference_update(*(lease.message_ids for lease in leases))
                 if not self._unacked:
                     self._ack_error = None
 
@@ -317,13 +313,14 @@ class PubsubSession:
           Whether there was anything.
         """
         with self._changed:
-            held = self._leases.forget_all()
-            unclaimed = sum(len(batch.held) for batch in self._prefetched)
+            leases = self._leases.forget_all()
+            unclaimed = sum(len(batch.records) for batch in self._prefetched)
             self._prefetched.clear()
-        if len(held) > unclaimed:
-            self._bridge.counts.add("released", len(held) - unclaimed)
-        self._leases.give_back(held)
-        return bool(held)
+        released = len(ack_ids(leases)) - unclaimed
+        if released > 0:
+            self._bridge.counts.add("released", released)
+        self._leases.give_back(leases)
+        return bool(leases)
 
     # Pulling, in a thread of its own ----------------------------------------------------------
 
@@ -361,16 +358,16 @@ class PubsubSession:
         if not reserved:
             time.sleep(_WAIT_S / 10)
             return
-        received: list[Received] = []
+        pulled = Pulled()
         try:
-            received = self._pull_of_window(reserved, self._drain)
+            pulled = self._pull_of_window(reserved, self._drain)
         finally:
             with self._changed:
-                self._hold(received)
-                control.refund(reserved - len(received))
+                self._hold(pulled)
+                control.refund(reserved - len(pulled))
                 self._pulling = False
 
-    def _pull_of_window(self, reserved: int, drain: Drain | None) -> list[Received]:
+    def _pull_of_window(self, reserved: int, drain: Drain | None) -> Pulled:
         """Pulls once; of a finite run only what belongs to it, and notes whether that is all.
 
         A pull for no longer than what proves that there is nothing; and that is proved only while
@@ -381,56 +378,56 @@ class PubsubSession:
         longest_s = min(PULL_TIMEOUT_S, drain.needed_s)
         began, holding = self._clock(), self._leases.holding
         try:
-            received = self._within(self._subscriber.pull(reserved, longest_s))
+            pulled = self._within(self._subscriber.pull(reserved, longest_s))
             if holding or self._leases.holding:
                 drain.begin_anew()
             else:
-                drain.pulled(len(received), self._clock() - began, longest_s)
+                drain.pulled(len(pulled), self._clock() - began, longest_s)
             if drain.must_ask:
                 self._subscriber.ask(_ASK_TIMEOUT_S)
                 drain.answered()
         except UnavailableError:
             drain.begin_anew()
             raise
-        return received
+        return pulled
 
     def _pull_stream(self) -> None:
         """Holds what a stream sends; from a stop on only to give it back, till the stream ends."""
         control = self._bridge.control
-        for received in self._subscriber.stream(
+        for pulled in self._subscriber.stream(
             5 * PULL_MAX_MESSAGES, self._prefetch_bytes, self._leases.lease_s
         ):
-            left = len(received)
+            left = len(pulled)
             while left and not control.stopping:
                 left -= control.reserve(left)
                 time.sleep(_WAIT_S / 10 if left else 0)
-            self._hold(received)
+            self._hold(pulled)
             if not self._wait_for_room():
                 self._subscriber.cancel()
 
-    def _within(self, received: list[Received]) -> list[Received]:
+    def _within(self, pulled: Pulled) -> Pulled:
         """Those that the window has. What is older is acknowledged, as a seek would; what is
         younger stays in the subscription, and is not handed out again for a while."""
         window = self._config.window
-        if window is None or not received:
-            return received
+        if window is None or not pulled:
+            return pulled
         self._heard()
-        older = [r.ack_id for r in received if window.is_before(r.record)]
-        younger = [r.ack_id for r in received if window.is_after(r.record)]
+        younger = pulled.where(window.is_after).ack_ids
         try:
-            self._subscriber.acknowledge(older, REQUEST_TIMEOUT_S)
+            self._subscriber.acknowledge(pulled.where(window.is_before).ack_ids, REQUEST_TIMEOUT_S)
             self._subscriber.modify_ack_deadline(younger, PARK_S, REQUEST_TIMEOUT_S)
             self._parked += younger
         except CommitError as error:
             _log.debug("%s; these messages come again", error)
-        return [r for r in received if r.record in window]
+        return pulled.where(window.__contains__)
 
-    def _hold(self, received: list[Received]) -> None:
-        if not received:
+    def _hold(self, pulled: Pulled) -> None:
+        if not pulled:
             return
         self._heard()
         self._came_at = self._clock()
+        message_ids = [record.message_id for record in pulled.records]
         with self._changed:
-            records = [each.record for each in received]
-            self._prefetched.append(PubsubBatch(self._leases.hold(received), received, records))
+            lease = self._leases.hold(pulled.ack_ids, message_ids)
+            self._prefetched.append(PubsubBatch(lease, pulled.records, pulled.attempts))
             self._changed.notify_all()

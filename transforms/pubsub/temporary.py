@@ -144,8 +144,8 @@ def read(
                     return
                 left_s = heard + idle_s - clock()
                 most = int(min(left, how.in_one_pull))
-                received = subscriber.pull(most, min(max(left_s, 1.0), longest_s))
-                if not received and idle_s == math.inf:
+                pulled = subscriber.pull(most, min(max(left_s, 1.0), longest_s))
+                if not pulled and idle_s == math.inf:
                     subscriber.ask(_CALL_S)
             except UnavailableError as error:
                 failing_since = clock() if failing_since is None else failing_since
@@ -156,18 +156,17 @@ def read(
                 heard = clock()
                 time.sleep(_LOOK_S)
                 continue
-            if received:  # silence is no answer
+            if pulled:  # silence is no answer
                 failing_since = None
-            ack_ids = [item.ack_id for item in received]
             try:
-                yield [item.record for item in received]
+                yield pulled.records
             except GeneratorExit:
                 with contextlib.suppress(CommitError):
-                    subscriber.modify_ack_deadline(ack_ids, 0, _CALL_S)
+                    subscriber.modify_ack_deadline(pulled.ack_ids, 0, _CALL_S)
                 raise
-            subscriber.acknowledge(ack_ids, PATIENCE_S)
-            left -= len(received)
-            if any((item.record.publish_time_ms or 0) <= awaited_ms for item in received):
+            subscriber.acknowledge(pulled.ack_ids, PATIENCE_S)
+            left -= len(pulled)
+            if any((record.publish_time_ms or 0) <= awaited_ms for record in pulled.records):
                 heard = clock()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from functools import lru_cache, partial
+from functools import partial
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -43,6 +43,10 @@ _REFUSALS = {
 """What else trying again cannot help."""
 
 
+_MOST_NAMES = 4096
+"""So many headers' names are remembered."""
+
+
 class LibrdkafkaProducer(FlushingProducer):
     """A `Producer`; see there for what each method promises."""
 
@@ -59,17 +63,19 @@ class LibrdkafkaProducer(FlushingProducer):
         self._produce = self._producer.produce
         self._poll = self._producer.poll
         self._until_poll = self._POLL_EVERY
+        self._writable_names: set[str] = set()
         self._cause = ""
         self._closed = False
 
     def produce(self, record: KafkaRecord) -> None:
         topic, partition, _, timestamp_ms, _, key, value, headers, _ = record
+        writable = self._writable_names
         if timestamp_ms == 0:
             self._failures.append(Failure(record, _unwritable_timestamp(record)))
             return
         try:
             for name, _ in headers:
-                if not _is_writable(name):
+                if name not in writable and not self._is_writable(name):
                     self._failures.append(Failure(record, zero_byte_in_name(record)))
                     return
             self._produce(
@@ -95,6 +101,19 @@ class LibrdkafkaProducer(FlushingProducer):
         if self._until_poll <= 0:
             self._until_poll = self._POLL_EVERY
             self._poll(0)
+
+    def _is_writable(self, name: str) -> bool:
+        """Whether librdkafka writes all of a header's name; remembers it.
+
+        Raises:
+          UnicodeEncodeError: it is not UTF-8; `produce` would crash, not raise.
+        """
+        if b"\0" in name.encode():
+            return False
+        if len(self._writable_names) >= _MOST_NAMES:
+            self._writable_names.clear()
+        self._writable_names.add(name)
+        return True
 
     def _wait_for_room(self, record: KafkaRecord) -> None:
         deadline = time.monotonic() + self._config.delivery_timeout_s
@@ -149,16 +168,6 @@ class LibrdkafkaProducer(FlushingProducer):
     def _on_error(self, error: KafkaError) -> None:
         """Client-wide errors: the cause of what fails later."""
         self._cause = f": {error.str()}"
-
-
-@lru_cache(maxsize=4096)
-def _is_writable(name: str) -> bool:
-    """Whether librdkafka writes all of a header's name.
-
-    Raises:
-      UnicodeEncodeError: it is not UTF-8; `produce` would crash, not raise.
-    """
-    return b"\0" not in name.encode()
 
 
 def _unwritable_timestamp(record: KafkaRecord) -> RefusedError:

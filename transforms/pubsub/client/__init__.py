@@ -4,7 +4,7 @@ from transforms.pubsub.client.access import ATTACH, CONSUME, PUBLISH, SEEK_TO
 from transforms.pubsub.client.admin import PubsubAdmin, SubscriptionInfo, open_admin
 from transforms.pubsub.client.common import emulator, endpoint
 from transforms.pubsub.client.publisher import Publisher
-from transforms.pubsub.client.subscriber import Received, Subscriber
+from transforms.pubsub.client.subscriber import Pulled, Subscriber
 from transforms.pubsub.client.wire import Wire, request, size_bytes, to_wire
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "SEEK_TO",
     "Publisher",
     "PubsubAdmin",
-    "Received",
+    "Pulled",
     "Subscriber",
     "SubscriptionInfo",
     "Wire",

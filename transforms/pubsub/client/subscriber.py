@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import google.api_core.exceptions as api
 import grpc
@@ -15,21 +16,38 @@ from google.pubsub_v1 import types
 from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from transforms import limits
 from transforms.errors import CommitError, SourceError, UnavailableError
 from transforms.pubsub.client.common import TRANSIENT, explain, open_channel
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
-_ACK_IDS_PER_REQUEST = 1_000
-"""Ack ids are below 500 bytes, so that a request stays below `PUBSUB_MAX_ACK_REQUEST_BYTES`."""
+_FIELD_BYTES = 8
+"""Of a request, what an ack id takes beside itself: its tag and its length."""
 
 
-class Received(NamedTuple):
-    """A pulled message with what acknowledges it."""
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """The messages of one pull, in columns of one length.
 
-    ack_id: str
-    record: PubsubRecord
-    delivery_attempt: int
+    Attributes:
+      records: the messages.
+      ack_ids: what acknowledges each.
+      attempts: which delivery it is, from 1; 0 where the subscription has no dead-letter policy.
+    """
+
+    records: list[PubsubRecord] = field(default_factory=list)
+    ack_ids: list[str] = field(default_factory=list)
+    attempts: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def where(self, keep: Callable[[PubsubRecord], bool]) -> Pulled:
+        """Those of them that are to be kept."""
+        rows = zip(self.records, self.ack_ids, self.attempts, strict=True)
+        kept = [row for row in rows if keep(row[0])]
+        return Pulled(*map(list, zip(*kept, strict=True))) if kept else Pulled()
 
 
 class Subscriber:
@@ -54,7 +72,7 @@ class Subscriber:
         self._pulling: Any = None
         self._cancelled = threading.Event()
 
-    def pull(self, max_messages: int, timeout_s: float) -> list[Received]:
+    def pull(self, max_messages: int, timeout_s: float) -> Pulled:
         """Waits for up to `timeout_s` for at least one message; returns at most `max_messages`.
 
         Silence is an empty answer, which a service that is gone gives, too: see `ask`.
@@ -66,7 +84,7 @@ class Subscriber:
         request = types.PullRequest(subscription=self._subscription, max_messages=max_messages)
         with self._lock:
             if self._cancelled.is_set():
-                return []
+                return Pulled()
             self._pulling = pulling = self._client.transport.pull.future(
                 request, timeout=timeout_s, metadata=self._metadata
             )
@@ -74,11 +92,11 @@ class Subscriber:
             response = pulling.result()
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             self._raise_unless_over(error, timeout_s)
-            return []
+            return Pulled()
         finally:
             with self._lock:
                 self._pulling = None  # it keeps its answer, of up to 10 MB
-        return _received(response)
+        return _pulled(response)
 
     def ask(self, timeout_s: float) -> None:
         """Asks for something that is answered at once; whatever the answer, the service is there.
@@ -96,9 +114,7 @@ class Subscriber:
         except api.GoogleAPICallError as error:
             raise self._translated(error) from error
 
-    def stream(
-        self, max_messages: int, max_bytes: int, ack_deadline_s: int
-    ) -> Iterator[list[Received]]:
+    def stream(self, max_messages: int, max_bytes: int, ack_deadline_s: int) -> Iterator[Pulled]:
         """StreamingPull: yields what arrives until the stream ends, or `cancel` has ended it.
 
         The service sends no more while `max_messages` or `max_bytes` are unacknowledged.
@@ -123,7 +139,7 @@ class Subscriber:
             stream = self._client.transport.streaming_pull(requests(), metadata=self._metadata)
         try:
             for response in stream:
-                yield _received(response)
+                yield _pulled(response)
         except grpc.RpcError as error:
             self._raise_unless_over(error, 0)
         finally:
@@ -173,10 +189,13 @@ class Subscriber:
         retry = api_retry.Retry(
             predicate=api_retry.if_exception_type(*TRANSIENT), initial=0.1, timeout=timeout_s
         )
-        for start in range(0, len(ack_ids), _ACK_IDS_PER_REQUEST):
+        longest = _FIELD_BYTES + max(map(len, ack_ids), default=0)
+        room = limits.PUBSUB_MAX_ACK_REQUEST_BYTES - len(self._subscription) - 100
+        count = max(1, room // longest)
+        for start in range(0, len(ack_ids), count):
             request = of_protobuf(
                 subscription=self._subscription,
-                ack_ids=ack_ids[start : start + _ACK_IDS_PER_REQUEST],
+                ack_ids=ack_ids[start : start + count],
                 **fields,
             )
             try:
@@ -201,22 +220,22 @@ class Subscriber:
         return kind(explain("pull", self._subscription, error, self._service))
 
 
-def _received(response: Any) -> list[Received]:
-    received = []
+def _pulled(response: Any) -> Pulled:
+    pulled = Pulled()
+    records, ack_ids, attempts = pulled.records, pulled.ack_ids, pulled.attempts
     new = tuple.__new__
     for item in type(response).pb(response).received_messages:
         message = item.message
         published, attributes = message.publish_time, message.attributes
-        record = new(
-            PubsubRecord,
-            (
-                message.data,
-                dict(attributes) if attributes else {},
-                message.ordering_key,
-                message.message_id,
-                published.seconds * 1000 + published.nanos // 1_000_000,
-                None,
-            ),
+        fields = (
+            message.data,
+            dict(attributes) if attributes else {},
+            message.ordering_key,
+            message.message_id,
+            published.seconds * 1000 + published.nanos // 1_000_000,
+            None,
         )
-        received.append(Received(item.ack_id, record, item.delivery_attempt))
-    return received
+        records.append(new(PubsubRecord, fields))
+        ack_ids.append(item.ack_id)
+        attempts.append(item.delivery_attempt)
+    return pulled

@@ -45,13 +45,10 @@ _MAX_VALUE_BYTES = limits.PUBSUB_MAX_ATTRIBUTE_VALUE_BYTES
 
 def place(record: KafkaRecord) -> dict[str, str]:
     """The attributes that say where and when a record was written."""
-    attributes = {
-        TOPIC: record.topic,
-        PARTITION: str(record.partition),
-        OFFSET: str(record.offset),
-    }
-    if record.timestamp_ms is not None:
-        attributes[TIMESTAMP] = str(record.timestamp_ms)
+    topic, partition, offset, timestamp_ms = record[:4]
+    attributes = {TOPIC: topic, PARTITION: str(partition), OFFSET: str(offset)}
+    if timestamp_ms is not None:
+        attributes[TIMESTAMP] = str(timestamp_ms)
     return attributes
 
 

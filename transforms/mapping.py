@@ -207,18 +207,19 @@ def _metadata(record: KafkaRecord, dropped: list[str] | None) -> dict[str, str]:
     """Where a record comes from, its key, and the headers that fit, up to 100 attributes; one is
     kept free for the marker of loop safety."""
     attributes = place(record)
-    if record.key is not None:
-        unfit = unfit_value(record.key)
+    key, value, headers = record[5:8]
+    if key is not None:
+        unfit = unfit_value(key)
         if not unfit:
-            attributes[KEY] = record.key.decode()
+            attributes[KEY] = key.decode()
         elif dropped is not None:
             dropped.append(f"the key is left out: {unfit}")
-    if record.value is None and dropped is not None:
+    if value is None and dropped is not None:
         dropped.append("the null value is carried as an empty one")
-    if record.headers:
-        plain = plain_headers(record.headers)
+    if headers:
+        plain = plain_headers(headers)
         room = limits.PUBSUB_MAX_ATTRIBUTES - len(attributes) - 1
-        if len(plain) < len(record.headers) and dropped is not None:
+        if len(plain) < len(headers) and dropped is not None:
             dropped += _left_out(record, plain)
         while len(plain) > room:
             plain.popitem()

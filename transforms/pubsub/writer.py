@@ -21,6 +21,7 @@ from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 
 _log = logging.getLogger(__name__)
+_new = tuple.__new__  # of all fields: half of what the constructor takes
 
 REQUESTS = 8
 """Publish requests under way at once, per writer."""
@@ -125,7 +126,7 @@ class PubsubWriter:
                 self._changed.notify_all()
             self._in_flight += 1
             self._in_flight_bytes += added
-            if lane.add(Pending(wire, added, record)):
+            if lane.add(_new(Pending, (wire, added, record))):
                 self._submit(lane)
 
     def flush(self, timeout_s: float) -> None:

@@ -66,22 +66,23 @@ def _entries(attributes: Mapping[str, str]) -> bytes:
 
 
 def _keep(name: str, value: str, last: _Last | None) -> _Last:
-    before = _NAME + _text(name) + _VALUE if last is None else last[2]
     encoded = value.encode()
     size = len(encoded)
-    length = _varint(size)
-    entry = b"".join(
-        (_ATTRIBUTES, _varint(len(before) + len(length) + size), before, length, encoded)
-    )
+    if last is not None and last[2] == size:
+        before = last[3]
+    else:
+        framed = b"".join((_NAME, _text(name), _VALUE, _varint(size)))
+        before = b"".join((_ATTRIBUTES, _varint(len(framed) + size), framed))
     if len(_last) >= _NAMES:
         _last.clear()
-    kept = _last[name] = value, entry, before  # whole, since several threads write
+    kept = _last[name] = value, before + encoded, size, before  # whole: several threads write
     return kept
 
 
 _NAMES = 1_000
-_Last = tuple[str, bytes, bytes]
-"""A value, its entry, and what of that comes before the value's length."""
+_Last = tuple[str, bytes, int, bytes]
+"""A value, its entry, its size, and what of the entry comes before it, which depends on the size.
+"""
 
 _last: dict[str, _Last] = {}
 """By name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from functools import partial
+from types import MethodType
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -83,7 +83,7 @@ class LibrdkafkaProducer(FlushingProducer):
                 value,
                 key,
                 -1 if partition is None else partition,
-                partial(self._on_failed, record),
+                MethodType(self._on_failed, record),
                 None,
                 timestamp_ms or 0,
                 list(headers) if headers else None,

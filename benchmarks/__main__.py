@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -91,16 +91,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _bench(options: argparse.Namespace, console: Console) -> int:
-    results = measure(options, turns.say)
-    show.tables(results, console)
-    folder = options.out or (RESULTS if results.complete else None)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "results.json").write_text(results.text(), encoding="utf-8")
-        plot.draw(results, folder)
-        if folder == RESULTS:
-            show.main([])
-        console.print(f"results are in {folder}", highlight=False)
+    wanted = _wanted(options)
+    names = {s for cell in cells() for s in cell.systems if wanted(cell.name, s)}
+    every: tuple[System, ...] = (Bridge(), Bare(), *PEERS)
+    systems = {system.name: system for system in every if system.name in names}
+    whole = options.only == "*" and options.peers and not options.quick and not options.check
+    results = Results(
+        machine.describe(turns.say),
+        {name: dict(system.describe()) for name, system in systems.items()},
+        options.runs,
+        whole and options.runs >= RUNS,
+    )
+    try:
+        measure(results, options, systems, wanted, turns.say)
+    except Stopped:
+        results.complete = False
+        _keep(results, options.out, console)
+        raise
+    return _told(results, options, console)
+
+
+def _told(results: Results, options: argparse.Namespace, console: Console) -> int:
+    """The exit status, after people have read all there is to say."""
+    _keep(results, options.out, console)
     status = 0
     for row in results.rows:
         if row.problem:
@@ -113,33 +126,43 @@ def _bench(options: argparse.Namespace, console: Console) -> int:
     return status
 
 
-def measure(options: argparse.Namespace, say: Say) -> Results:
-    """Everything that the options ask for."""
-    wanted = _wanted(options)
+def _keep(results: Results, out: Path | None, console: Console) -> None:
+    """Shows the results; writes them where they are wanted, and the page where they are whole."""
+    show.tables(results, console)
+    folder = out or (RESULTS if results.complete else None)
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(results.text(), encoding="utf-8")
+    plot.draw(results, folder)
+    if folder.resolve() == RESULTS:
+        show.main([])
+    console.print(f"results are in {folder}", highlight=False)
+
+
+def measure(
+    results: Results,
+    options: argparse.Namespace,
+    systems: Mapping[str, System],
+    wanted: Wanted,
+    say: Say,
+) -> None:
+    """Everything that the options ask for; results take each row as it comes."""
     its_cells = [cell.quick if options.quick else cell for cell in cells()]
-    names = {s for cell in its_cells for s in cell.systems if wanted(cell.name, s)}
-    systems: dict[str, System] = {s.name: s for s in (Bridge(), Bare(), *PEERS) if s.name in names}
     absent = {name: system.absent() for name, system in systems.items()}
-    whole = options.only == "*" and options.peers and not options.quick and not options.check
     with (
         EmbeddedStack(pubsub=False, say=say) as stack,
         relay.process() as relayed,
         Throughput(Kafka(stack.bootstrap_servers)) as throughputs,
     ):
-        results = Results(
-            machine.describe(say),
-            {name: dict(system.describe()) for name, system in systems.items()},
-            options.runs,
-            whole and options.runs >= RUNS,
-        )
+        kafka = Kafka(stack.bootstrap_servers)
         for its_cases in (
             *throughput.cases(throughputs, its_cells, systems, absent),
-            *_latency_and_start(Kafka(stack.bootstrap_servers), relayed, options.quick),
+            *_latency_and_start(kafka, relayed, options.quick),
         ):
-            results.rows += turns.rows(its_cases, options.runs, say, wanted)
-        growing = _growth(Kafka(stack.bootstrap_servers), relayed, options.quick)
-        results.rows += turns.rows(growing, min(options.runs, GROWTH_RUNS), say, wanted)
-    return results
+            turns.measure(its_cases, options.runs, say, results.rows, wanted)
+        growing = _growth(kafka, relayed, options.quick)
+        turns.measure(growing, min(options.runs, GROWTH_RUNS), say, results.rows, wanted)
 
 
 def _latency_and_start(kafka: Kafka, relayed: str, quick: bool) -> list[list[Case]]:

@@ -85,9 +85,8 @@ class PubsubOutlet:
         now_s = time.monotonic()
         if self._acked is not None:
             self._acked.result()
-        ack_ids = [message.ack_id for message in pulled]
-        self._acked = self._acks.submit(self._subscriber.acknowledge, ack_ids, CALL_S)
-        return now_s, [message.record.data for message in pulled]
+        self._acked = self._acks.submit(self._subscriber.acknowledge, pulled.ack_ids, CALL_S)
+        return now_s, [message.data for message in pulled.records]
 
     def close(self) -> None:
         self._acks.shutdown()

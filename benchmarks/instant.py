@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def pull_response(number: int, count: int, size_bytes: int, headers: int) -> byt
         item.message.publish_time.GetCurrentTime()
         for header in range(headers):
             item.message.attributes[f"header-{header}"] = f"value of header {header}"
-    return response.SerializeToString()
+    written: bytes = response.SerializeToString()
+    return written
 
 
 class Instant:
@@ -104,7 +106,7 @@ class Instant:
         if total:
             for _ in range(_RESPONSES):  # all are made before the first pull
                 next(self._responses)
-        self._rest = lambda count: pull_response(_RESPONSES, count, size_bytes, headers)
+        self._rest = partial(pull_response, _RESPONSES, size_bytes=size_bytes, headers=headers)
         self._ids = [self._publish_response(n) for n in range(most + 1)]
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS),
@@ -153,7 +155,7 @@ class Instant:
             if count == self._in_one:
                 return next(self._responses)
         if count:
-            return self._rest(count)
+            return self._rest(count=count)
         time.sleep(_EMPTY_S)
         return b""
 

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import confluent_kafka
+import confluent_kafka.admin
 import grpc
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from google.pubsub_v1 import types
 
 from pipelines.local.stack import EmbeddedStack
@@ -27,12 +26,12 @@ _REQUEST_BYTES = 9_000_000
 _EMULATOR_HEAP = "3g"
 _PUBLISH = "/google.pubsub.v1.Publisher/Publish"
 
-Header = tuple[str, bytes]
+_ADMIN: Any = confluent_kafka.admin  # its types do not know all of it
 
 
-def headers(count: int) -> list[Header]:
+def headers(count: int) -> dict[str, str]:
     """Plain ones, as the instant server gives them, too."""
-    return [(f"header-{n}", f"value of header {n}".encode()) for n in range(count)]
+    return {f"header-{n}": f"value of header {n}" for n in range(count)}
 
 
 class Kafka:
@@ -40,7 +39,7 @@ class Kafka:
 
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
-        self._admin = AdminClient(self._client())
+        self._admin = _ADMIN.AdminClient(self._client())
 
     def _client(self, **settings: Any) -> dict[str, Any]:
         """Settings of a client that says nothing of a broker that is being stopped."""
@@ -50,7 +49,9 @@ class Kafka:
     def create(self, topic: str, partitions: int = PARTITIONS) -> None:
         """Makes a topic for the largest messages; returns when the broker knows all of it."""
         config = {"max.message.bytes": str(_MAX_MESSAGE_BYTES)}
-        self._done(self._admin.create_topics([NewTopic(topic, partitions, 1, config=config)]))
+        self._done(
+            self._admin.create_topics([_ADMIN.NewTopic(topic, partitions, 1, config=config)])
+        )
         ends_s = time.monotonic() + TIMEOUT_S
         while len(self._partitions(topic)) < partitions:
             if time.monotonic() > ends_s:
@@ -77,7 +78,7 @@ class Kafka:
         )
         partitions = len(self._partitions(topic))
         payloads = [os.urandom(size_bytes) for _ in range(_PAYLOADS)]
-        its_headers = headers(header_count)
+        its_headers: dict[str, str | bytes | None] = {**headers(header_count)}
         for n in range(count):
             while True:
                 try:
@@ -97,7 +98,7 @@ class Kafka:
 
     def ends(self, topic: str) -> Callable[[], int]:
         """What counts the messages of a topic."""
-        asked = {partition: OffsetSpec.latest() for partition in self._partitions(topic)}
+        asked = dict.fromkeys(self._partitions(topic), _ADMIN.OffsetSpec.latest())
 
         def count() -> int:
             answers = self._admin.list_offsets(asked, request_timeout=TIMEOUT_S)
@@ -165,7 +166,7 @@ class Emulator:
 
 
 def _publish_request(topic: str, count: int, size_bytes: int, header_count: int) -> bytes:
-    attributes = {name: value.decode() for name, value in headers(header_count)}
+    attributes = headers(header_count)
     request = types.PublishRequest.pb(types.PublishRequest(topic=topic))
     for _ in range(count):
         request.messages.add(data=os.urandom(size_bytes), attributes=attributes)

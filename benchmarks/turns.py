@@ -38,31 +38,39 @@ def everything(_name: str, _system: str) -> bool:
     return True
 
 
-def rows(cases: Sequence[Case], runs: int, say: Say, wanted: Wanted = everything) -> list[Row]:
+def measure(
+    cases: Sequence[Case], runs: int, say: Say, into: list[Row], wanted: Wanted = everything
+) -> None:
     """Measures all cases that are wanted; one that fails is not tried again.
 
     Args:
       say: told of each run.
+      into: takes a row when it has its first figures or its problem; so an interrupt leaves those
+        that were measured.
     """
     chosen = [case for case in cases if wanted(case.name, case.system)]
-    found = [
-        Row(case.name, case.system, problem=case.absent and f"absent: {case.absent}")
+    found = {
+        case: Row(case.name, case.system, problem=case.absent and f"absent: {case.absent}")
         for case in chosen
-    ]
-    for _ in range(runs):
-        for case, row in zip(chosen, found, strict=True):
-            if row.problem:
-                continue
-            try:
-                with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-                    row.add(case.measure(Path(folder)))
-            except TransferError as error:
-                row.problem = str(error)
-            except Exception as error:  # whatever it is, the others are measured
-                row.problem = f"{type(error).__name__}: {one_line(error)}"
-            last = [f"{values[-1]:,.1f} {unit}" for unit, values in row.figures.items()]
-            say(f"{row.name}, {row.system}: {row.problem or ', '.join(last)}")
-    return found
+    }
+    for number in range(runs):
+        for case, row in found.items():
+            if not row.problem:
+                _measure(case, row)
+                last = [f"{values[-1]:,.1f} {unit}" for unit, values in row.figures.items()]
+                say(f"{row.name}, {row.system}: {row.problem or ', '.join(last)}")
+            if not number:
+                into.append(row)
+
+
+def _measure(case: Case, row: Row) -> None:
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            row.add(case.measure(Path(folder)))
+    except TransferError as error:
+        row.problem = str(error)
+    except Exception as error:  # whatever it is, the others are measured
+        row.problem = f"{type(error).__name__}: {one_line(error)}"
 
 
 # -- one kind of measurement by itself -------------------------------------------------------------
@@ -85,7 +93,9 @@ def show(cases: Sequence[Case], given: argparse.Namespace) -> None:
     def wanted(name: str, _system: str) -> bool:
         return fnmatchcase(name, given.only)
 
-    for row in rows(cases, given.runs, say, wanted):
+    found: list[Row] = []
+    measure(cases, given.runs, say, found, wanted)
+    for row in found:
         figures = "; ".join(f"{shown(values)} {unit}" for unit, values in row.figures.items())
         say(f"== {row.name}, {row.system}: {figures} {row.problem}")
 

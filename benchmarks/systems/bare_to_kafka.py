@@ -23,7 +23,7 @@ _PULL_S, _CALL_S = 10.0, 60.0
 _MAX_MESSAGE_BYTES = 11_000_000
 _POLL_EVERY = 100
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
 Produce = Callable[[bytes, Headers, int], object]
 """Hands on value, headers, and milliseconds since the epoch."""
 

@@ -108,7 +108,8 @@ def librdkafka(options: argparse.Namespace) -> tuple[Read, Callable[[], object]]
                 "kafka.offset": str(record.offset()),
                 "kafka.timestamp": str(record.timestamp()[1]),
             }
-            for name, value in record.headers() or ():
+            headers: Any = record.headers() or ()
+            for name, value in headers:
                 attributes[name] = value.decode()
             messages.append(_Message(data=record.value(), attributes=attributes))
         return messages

@@ -10,6 +10,7 @@ from benchmarks import growth, latency, start, turns
 from benchmarks.ends import PubsubInlet, PubsubOutlet
 from benchmarks.feed import Feed, Reader
 from benchmarks.relay import serving
+from benchmarks.results import Row
 from benchmarks.sampling import Sample
 from benchmarks.stack import pointed_at
 from benchmarks.turns import Case
@@ -102,10 +103,23 @@ def test_rows_take_turns_and_one_that_fails_is_not_tried_again(tmp_path) -> None
         raise TransferError("lost")
 
     cases = [Case("a", "one", works), Case("a", "two", fails), Case("b", "one", works)]
-    one, two = turns.rows(cases, 2, order.append, lambda name, _: name == "a")
+    found: list[Row] = []
+    turns.measure(cases, 2, order.append, found, lambda name, _: name == "a")
+    one, two = found
     assert [text for text in order if "," not in text] == ["works", "fails", "works"]
     assert one.figures == {"msg/s": [1, 5]}
     assert (two.problem, two.figures) == ("lost", {})
+
+
+def test_an_interrupt_leaves_what_was_measured() -> None:
+    def interrupted(_folder) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    found: list[Row] = []
+    cases = [Case("a", "one", lambda _: {"msg/s": 1.0}), Case("a", "two", interrupted)]
+    with pytest.raises(KeyboardInterrupt):
+        turns.measure(cases, 5, lambda _: None, found)
+    assert found == [Row("a", "one", {"msg/s": [1.0]})]
 
 
 def slower(from_done: int) -> list[Sample]:

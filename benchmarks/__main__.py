@@ -2,12 +2,14 @@
 
     python -m benchmarks [--only NAME,...] [--runs N] [--quick] [--no_peers] [--out FOLDER]
     python -m benchmarks --check
+    python -m benchmarks --list
 
-Every figure is that of a process of its own on fresh servers, seen from outside; the warm-up is
-left out. What is compared takes turns: run 1 of all systems, run 2 of all systems ... Results go to
-`benchmarks/results/`, unless something was left out or made smaller: then to `--out`, if given.
+Every figure is that of a process of its own, seen from outside; the warm-up is left out. What is
+compared takes turns: run 1 of all systems, run 2 of all systems ... If everything was measured, its
+results go to `benchmarks/results/` and docs/performance.md; else to `build/bench/`; or to `--out`.
 
-Exit status 1 if something could not be measured or, with `--check`, a target is missed.
+Exit status 1 if something could not be measured or, with `--check`, a target is missed; 2: wrong
+usage, or the servers do not start; 130: interrupted, what was measured till then is kept.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -46,7 +49,7 @@ from pipelines.local.child import Stopped, stop_signals
 from pipelines.local.stack import EmbeddedStack
 from transforms.errors import BridgeError
 
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS, PARTS = ROOT / "benchmarks" / "results", ROOT / "build" / "bench"
 RUNS, CHECK_RUNS, GROWTH_RUNS = 5, 3, 3
 WIDTH = 150
 """Of tables that go elsewhere than to a terminal."""
@@ -61,6 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _parser().error(f"--runs: {options.runs} is less than 1")
     if options.check and options.quick:
         _parser().error("--check: not with --quick, whose figures have the start in them")
+    if options.list:
+        print("\n".join(known_rows()))
+        return 0
+    if not all(any(fnmatchcase(n, p) for n in known_rows()) for p in options.only.split(",")):
+        _parser().error(f"--only: {options.only}: no such row; see --list, and quote a *")
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     try:
         with stop_signals():
@@ -77,15 +85,22 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__.partition("\n")[0], prog="python -m benchmarks", allow_abbrev=False
     )
     parser.add_argument("--only", default="*", help="rows to measure: names, or patterns with *")
-    parser.add_argument("--runs", type=int, help=f"of each row (default {RUNS})")
+    parser.add_argument(
+        "--runs",
+        type=int,
+        help=f"of each row (default {RUNS}; {CHECK_RUNS} with --check, 1 with --quick); growth has "
+        f"{GROWTH_RUNS} at most",
+    )
     parser.add_argument("--quick", action="store_true", help="few messages, one run: for trying")
     parser.add_argument(
-        "--peers", default=True, action="store_true", help="measure peers, too (the default)"
+        "--no_peers", dest="peers", action="store_false", help="only the bridge and the bare loop"
     )
-    parser.add_argument("--no_peers", dest="peers", action="store_false")
     parser.add_argument(
-        "--check", action="store_true", help="measure what the targets need, and compare"
+        "--check",
+        action="store_true",
+        help="measure what the targets need, and compare; of some targets with --only",
     )
+    parser.add_argument("--list", action="store_true", help="print the names of all rows")
     parser.add_argument("--out", type=Path, help="write results here, whatever was measured")
     return parser
 
@@ -105,13 +120,14 @@ def _bench(options: argparse.Namespace, console: Console) -> int:
     try:
         measure(results, options, systems, wanted, turns.say)
     except Stopped:
-        results.complete = False
-        _keep(results, options.out, console)
+        results.complete = False  # and so it is not taken for the whole
+        if results.rows:
+            _keep(results, options.out, console)
         raise
-    return _told(results, options, console)
+    return _told(results, options, wanted, console)
 
 
-def _told(results: Results, options: argparse.Namespace, console: Console) -> int:
+def _told(results: Results, options: argparse.Namespace, wanted: Wanted, console: Console) -> int:
     """The exit status, after people have read all there is to say."""
     _keep(results, options.out, console)
     status = 0
@@ -120,22 +136,22 @@ def _told(results: Results, options: argparse.Namespace, console: Console) -> in
             status = 1
             print(f"bench: {row.name}, {row.system}: {row.problem}", file=sys.stderr)
     if options.check:
-        verdicts = [targets.judge(target, results) for target in targets.TARGETS]
+        asked = [t for t in targets.TARGETS if all(wanted(f.row, f.system) for f in t.needs)]
+        verdicts = [targets.judge(target, results) for target in asked]
         show.verdicts(verdicts, console)
-        status = 0 if all(verdict.met for verdict in verdicts) else 1
+        status = 0 if verdicts and all(verdict.met for verdict in verdicts) else 1
     return status
 
 
 def _keep(results: Results, out: Path | None, console: Console) -> None:
-    """Shows the results; writes them where they are wanted, and the page where they are whole."""
+    """Shows the results, and writes them; the page, too, where everything was measured."""
     show.tables(results, console)
-    folder = out or (RESULTS if results.complete else None)
-    if folder is None:
-        return
+    whole = results.complete and not any(row.problem for row in results.rows)
+    folder = (out or (RESULTS if whole else PARTS)).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(results.text(), encoding="utf-8")
     plot.draw(results, folder)
-    if folder.resolve() == RESULTS:
+    if whole and folder == RESULTS:
         show.main([])
     console.print(f"results are in {folder}", highlight=False)
 
@@ -163,6 +179,14 @@ def measure(
             turns.measure(its_cases, options.runs, say, results.rows, wanted)
         growing = _growth(kafka, relayed, options.quick)
         turns.measure(growing, min(options.runs, GROWTH_RUNS), say, results.rows, wanted)
+
+
+def known_rows() -> list[str]:
+    """The names of all rows."""
+    kafka: Any = None  # nothing is measured
+    shapes = (latency.cases, start.cases, growth.cases)
+    cases = [case for of_shape in shapes for case in of_shape(kafka, "", [Bridge()])]
+    return [cell.name for cell in cells()] + [case.name for case in cases]
 
 
 def _latency_and_start(kafka: Kafka, relayed: str, quick: bool) -> list[list[Case]]:

@@ -26,13 +26,13 @@ class Cell:
 
     Attributes:
       what: the last part of its name: what is not as in the base.
-      sink: what stands for Pub/Sub.
+      service: what stands for Pub/Sub.
       messages: of one run, for a window of some seconds at two cores.
       measured_from_start: whether there is no warm-up; for runs of few messages.
     """
 
     direction: Direction
-    sink: Literal["emulator", "instant"]
+    service: Literal["emulator", "instant"]
     what: str
     messages: int
     systems: tuple[str, ...] = (BRIDGE, BARE)
@@ -45,7 +45,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.direction}/{self.sink}/{self.what}"
+        return f"{self.direction}/{self.service}/{self.what}"
 
     @property
     def quick(self) -> Cell:
@@ -67,18 +67,18 @@ def _to_pubsub() -> Iterator[Cell]:
     base = Cell("kafka_to_ps", "emulator", "1kB", 500_000)
     slower = replace(base, messages=300_000)
     yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, QUICK_CONNECTOR, BENTHOS))
-    yield replace(base, sink="instant")
-    yield replace(base, sink="instant", what="none", attributes="none")
-    yield replace(base, sink="instant", what="prism", runner="PrismRunner", systems=(BRIDGE,))
+    yield replace(base, service="instant")
+    yield replace(base, service="instant", what="none", attributes="none")
+    yield replace(base, service="instant", what="prism", runner="PrismRunner", systems=(BRIDGE,))
     yield replace(slower, what="kafka-python", client="kafka-python", systems=(BRIDGE,))
-    yield replace(slower, sink="instant", what="kafka-python", client="kafka-python")
+    yield replace(slower, service="instant", what="kafka-python", client="kafka-python")
     yield from _sizes(base, {"100B": 700_000, "10kB": 160_000, "74kB": 45_000, "1MB": 2_500})
     yield from _attributes(slower)
 
 
 def _to_kafka() -> Iterator[Cell]:
     base = Cell("ps_to_kafka", "emulator", "1kB", 80_000)
-    instant = replace(base, sink="instant", messages=250_000)
+    instant = replace(base, service="instant", messages=250_000)
     slower = replace(instant, messages=150_000)
     yield replace(base, systems=(BRIDGE, BARE, CONNECTOR, QUICK_CONNECTOR, BENTHOS))
     yield replace(base, what="kafka-python", client="kafka-python", systems=(BRIDGE,))
@@ -96,11 +96,11 @@ _BYTES = {"100B": 100, "10kB": 10_000, "74kB": 74_000, "1MB": 1_000_000}
 def _sizes(base: Cell, messages: dict[str, int]) -> Iterator[Cell]:
     for what, count in messages.items():
         size_bytes = _BYTES[what]
-        yield replace(base, sink="instant", what=what, messages=count, size_bytes=size_bytes)
+        yield replace(base, service="instant", what=what, messages=count, size_bytes=size_bytes)
 
 
 def _attributes(base: Cell) -> Iterator[Cell]:
     """With headers, which the bare loop carries as they are."""
-    five = replace(base, sink="instant", headers=HEADERS)
+    five = replace(base, service="instant", headers=HEADERS)
     yield replace(five, what="five-headers")
     yield replace(five, what="lossless", attributes="lossless", systems=(BRIDGE,))

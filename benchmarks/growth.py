@@ -165,7 +165,7 @@ def measure(
 
 def share(system: System, backlogs: Backlogs, number: int, folder: Path) -> dict[str, float]:
     """A backlog is moved by several processes together; errors are those of `measure`."""
-    count = max(BACKLOGS.values()) // min(backlogs.divisor, 2)
+    count = max(BACKLOGS.values()) // min(backlogs.divisor, 2)  # fewer are gone before all join
     topic = backlogs.topic(count, PARTITIONS)
     config = KafkaConfig(backlogs.kafka.bootstrap_servers)
     with InstantProcess() as instant, contextlib.closing(open_admin(config, _CALL_S)) as admin:

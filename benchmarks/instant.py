@@ -22,16 +22,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import grpc
 from google.pubsub_v1 import types
 
+from benchmarks.processes import ROOT
 from transforms import limits
 from transforms.errors import PreflightError
 
-ROOT = Path(__file__).parents[1]
 TOPIC = "projects/instant/topics/alerts"
 
 _RESPONSES = 32

@@ -23,7 +23,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     """One picture for each direction that was measured: median, minimum, maximum."""
     written = []
     for direction in ("kafka_to_ps", "ps_to_kafka"):
-        rows = [r for r in results.rows if r.name.startswith(f"{direction}/") and r.figures]
+        rows = [r for r in results.rows if r.name.startswith(f"{direction}/") and not r.problem]
         if rows:
             written.append(folder / f"{direction}.png")
             _draw(direction, rows, written[-1])

@@ -21,15 +21,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
 from google.pubsub_v1 import types
 
+from benchmarks.processes import ROOT
 from transforms.errors import PreflightError
 
-_ROOT = Path(__file__).parents[1]
 _THREADS = 16
 _STOP_S = 10.0
 _SIZES = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -141,7 +140,7 @@ def process() -> Iterator[str]:
     """The service in a process of its own, while the `with` lasts; yields `127.0.0.1:PORT`."""
     command = [sys.executable, "-m", "benchmarks.relay"]
     with subprocess.Popen(
-        command, cwd=_ROOT, stdout=subprocess.PIPE, start_new_session=True
+        command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
     ) as server:
         assert server.stdout is not None
         try:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from benchmarks.cells import BARE
+
 
 @dataclass
 class Row:
@@ -67,17 +69,15 @@ class Results:
         return Results(**{**found, "rows": [Row(**row) for row in found["rows"]]})
 
 
-def ratio(one: Sequence[float], other: Sequence[float]) -> float:
+def ratio(one: Sequence[float], other: Sequence[float], taken_in_turn: bool = True) -> float:
     """How many times `other` it is: the median over pairs of runs, which were made one after the
     other, so that a machine whose speed drifts drifts for both; of what has no pair, of medians."""
-    if len(one) == len(other):
+    if taken_in_turn and len(one) == len(other):
         return statistics.median(a / b for a, b in zip(one, other, strict=True))
     return statistics.median(one) / statistics.median(other)
 
 
 # -- tables ----------------------------------------------------------------------------------------
-
-BARE = "bare loop"
 
 _SHOWN_RATIOS = ("msg/s", "CPU us/msg")
 _NOT_SHOWN = ("seconds",)
@@ -106,15 +106,15 @@ def _table(kind: str, rows: Sequence[Row], results: Results) -> Table:
     compared = [
         unit for unit in _SHOWN_RATIOS if any(_against_bare(r, unit, results) for r in rows)
     ]
-    ratios = [f"{unit} / {BARE}" for unit in compared]
+    ratios = [f"{unit}, of the {BARE}'s" for unit in compared]
     lines = []
     for row in rows:
         found = [shown(row.figures.get(unit, [])) for unit in units]
         if row.problem:
             found = [row.problem, *[""] * (len(units) - 1)] if units else []
         against = [_against_bare(row, unit, results) for unit in compared]
-        lines.append([row.name.partition("/")[2] or kind, row.system, *found, *against])
-    return Table(kind, ["", "system", *units, *ratios], lines)
+        lines.append([row.name, row.system, *found, *against])
+    return Table(kind, ["row", "system", *units, *ratios], lines)
 
 
 def _against_bare(row: Row, unit: str, results: Results) -> str:

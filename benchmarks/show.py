@@ -46,9 +46,12 @@ def verdicts(judged: Sequence[Verdict], console: Console) -> None:
 def page(results: Results) -> str:
     """What stands in the page between the marks."""
     judged = [targets.judge(target, results) for target in targets.TARGETS]
-    lines = ["", "**targets**", "", "| target | figure | |", "|---|---|---|"]
+    whole = "all rows" if results.complete else "some rows"
+    lines = ["", f"Of {whole}, {results.runs} runs of each but growth's, which has 3 at most."]
+    lines += ["", "**targets**", "", "| target | figure | |", "|---|---|---|"]
     lines += [f"| {v.criterion} | {v.figures} | {'met' if v.met else 'missed'} |" for v in judged]
-    return "\n".join(lines) + "\n" + found.markdown(found.tables(results)) + found.settings(results)
+    tables = found.markdown(found.tables(results))
+    return "\n".join(lines) + "\n" + tables + found.settings(results)
 
 
 def main(arguments: Sequence[str]) -> int:

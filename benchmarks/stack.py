@@ -126,7 +126,7 @@ class Kafka:
 
 
 class Emulator:
-    """A Pub/Sub emulator while the `with` lasts, with all of its heap from the beginning."""
+    """A Pub/Sub emulator while the `with` lasts, with a heap for all messages of a run."""
 
     def __init__(self) -> None:
         self._stack = EmbeddedStack(kafka=False, emulator_heap=_EMULATOR_HEAP, say=_nobody)
@@ -141,10 +141,6 @@ class Emulator:
     @property
     def address(self) -> str:
         return self._stack.pubsub_emulator_host
-
-    @property
-    def name(self) -> str:
-        return self._stack.pubsub.name
 
     def create(self, topic: str, subscription: str = "") -> None:
         """Makes a topic, and one subscription if it is named."""

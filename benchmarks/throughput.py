@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from transforms.errors import TransferError
 
 TOPIC, SUBSCRIPTION = f"{PROJECT}/topics/alerts", f"{PROJECT}/subscriptions/alerts"
 DEADLINE_S = 180.0
+_SETTLE_S, _LOOK_S = 20.0, 0.05
 
 
 def cases(
@@ -82,7 +84,7 @@ class Throughput:
         group_id = f"g-{uuid.uuid4().hex[:8]}"
         with contextlib.ExitStack() as opened:
             instant = None
-            if cell.sink == "instant":
+            if cell.service == "instant":
                 instant = opened.enter_context(InstantProcess())
                 address = instant.address
             else:
@@ -90,18 +92,20 @@ class Throughput:
             progress = opened.enter_context(self._kafka.commits(topic, group_id))
             job = self._job(cell, address, topic, group_id, folder)
             watched = _watch(system, job, progress, cell.messages)
-            if instant is not None and (came := instant.status()["published"]) < cell.messages:
-                raise TransferError(f"lost: {came:,} of {cell.messages:,} messages came")
+            if instant is not None and (came := instant.status()["published"]) != cell.messages:
+                raise TransferError(f"{came:,} messages came, {cell.messages:,} were to come")
         return _figures(cell, system, watched)
 
     def _to_kafka(self, cell: Cell, system: System, folder: Path) -> dict[str, float]:
         topic = f"t-{uuid.uuid4().hex[:8]}"
         self._kafka.create(topic)
         try:
-            with self._full_subscription(cell) as address:
+            with self._full_subscription(cell) as (address, instant):
                 job = self._job(cell, address, topic, topic, folder)
                 progress = self._kafka.ends(topic)
-                watched = _watch(system, job, progress, cell.messages)
+                watched = _watch(system, job, progress, cell.messages, _acknowledged(instant, cell))
+                if instant is not None and (came := progress()) != cell.messages:
+                    raise TransferError(f"{came:,} messages came, {cell.messages:,} were to come")
                 return _figures(cell, system, watched)
         finally:
             self._kafka.delete(topic)
@@ -126,16 +130,16 @@ class Throughput:
         return self._emulator
 
     @contextlib.contextmanager
-    def _full_subscription(self, cell: Cell) -> Iterator[str]:
-        """Where a fresh service has the messages of this cell."""
-        if cell.sink == "instant":
+    def _full_subscription(self, cell: Cell) -> Iterator[tuple[str, InstantProcess | None]]:
+        """Where a fresh service has the messages of this cell, and it, if it is the instant one."""
+        if cell.service == "instant":
             with InstantProcess(cell.size_bytes, cell.messages, cell.headers) as instant:
-                yield instant.address
+                yield instant.address, instant
         else:
             with Emulator() as emulator:
                 emulator.create(TOPIC, SUBSCRIPTION)
                 emulator.fill(TOPIC, cell.messages, cell.size_bytes, cell.headers)
-                yield emulator.address
+                yield emulator.address, None
 
     def _job(self, cell: Cell, pubsub: str, topic: str, group_id: str, folder: Path) -> Job:
         return Job(
@@ -154,15 +158,31 @@ class Throughput:
 
 
 def _watch(
-    system: System, job: Job, progress: Callable[[], int], messages: int
+    system: System,
+    job: Job,
+    progress: Callable[[], int],
+    messages: int,
+    settled: Callable[[], bool] = lambda: True,
 ) -> sampling.Watched:
+    """Args: settled: what has to be true soon after the last message came."""
     process = system.start(job)
     try:
-        return sampling.watch([process], progress, messages, DEADLINE_S)
+        watched = sampling.watch([process], progress, messages, DEADLINE_S)
+        ends_s = time.monotonic() + _SETTLE_S
+        while not settled():
+            if time.monotonic() > ends_s:
+                raise TransferError(f"not all is acknowledged {_SETTLE_S:g} s after the last came")
+            time.sleep(_LOOK_S)
+        return watched
     except TransferError as error:
         raise TransferError(f"{error}: {processes.tail(job.folder)}") from error
     finally:
         processes.stop(process)
+
+
+def _acknowledged(instant: InstantProcess | None, cell: Cell) -> Callable[[], bool]:
+    """Whether the service has got back all of what it handed out."""
+    return lambda: instant is None or instant.status()["acknowledged"] >= cell.messages
 
 
 def _figures(cell: Cell, system: System, watched: sampling.Watched) -> dict[str, float]:

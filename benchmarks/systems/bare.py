@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from benchmarks.processes import start
-from benchmarks.systems.jobs import Direction, Job
+from benchmarks.systems.jobs import MAX_IN_FLIGHT_BYTES, Direction, Job
 
 BATCH_S = 1.0
 """After so long what has been read is confirmed, and then committed or acknowledged."""
@@ -41,6 +41,7 @@ class Bare:
     def start(self, job: Job) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "benchmarks.systems.bare", job.direction]
         command += [f"--{name}={getattr(job, name)}" for name in _ARGUMENTS]
+        command.append(f"--max_in_flight_bytes={MAX_IN_FLIGHT_BYTES}")
         return start(command, job.folder, {})
 
 
@@ -53,7 +54,6 @@ _ARGUMENTS = (
     "group_id",
     "attributes",
     "client",
-    "max_in_flight_bytes",
 )
 
 
@@ -62,8 +62,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("direction", choices=get_args(Direction))
     for name in _ARGUMENTS:
-        kind = int if name == "max_in_flight_bytes" else str
-        parser.add_argument(f"--{name}", required=True, type=kind)
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--max_in_flight_bytes", required=True, type=int)
     options = parser.parse_args()
     module = "bare_to_pubsub" if options.direction == "kafka_to_ps" else "bare_to_kafka"
     importlib.import_module(f"benchmarks.systems.{module}").run(options)

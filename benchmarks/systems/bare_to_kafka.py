@@ -17,7 +17,9 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from benchmarks.systems.bare import BATCH_S
 from transforms.kafka.client import KafkaConfig, ProducerConfig
 
-_PULL_MESSAGES = _ACK_IDS = 1_000
+_PULL_MESSAGES = 1_000
+_ACK_IDS = 2_500
+"""Of one request, which may have 512 KiB; an id has some 170 bytes."""
 _BATCH_MESSAGES = 5_000
 _PULL_S, _CALL_S = 10.0, 60.0
 _MAX_MESSAGE_BYTES = 11_000_000
@@ -88,7 +90,7 @@ def librdkafka(options: argparse.Namespace) -> tuple[Produce, Callable[[], None]
     from transforms.kafka.librdkafka import settings
 
     config = ProducerConfig(
-        max_message_bytes=_MAX_MESSAGE_BYTES, buffer_bytes=options.max_in_flight_bytes // 4
+        max_message_bytes=_MAX_MESSAGE_BYTES, buffer_bytes=options.max_in_flight_bytes // 8
     )
     producer = confluent_kafka.Producer(
         settings.of_producer(KafkaConfig(options.bootstrap_servers), config)
@@ -132,6 +134,7 @@ def kafka_python(options: argparse.Namespace) -> tuple[Produce, Callable[[], Non
         linger_ms=5,
         max_in_flight_requests_per_connection=1,
         max_request_size=_MAX_MESSAGE_BYTES,
+        metrics_enabled=False,
     )
     topic = options.kafka_topic
     futures: list[Any] = []

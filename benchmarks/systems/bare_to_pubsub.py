@@ -140,6 +140,7 @@ def kafka_python(options: argparse.Namespace) -> tuple[Read, Callable[[], object
         isolation_level="read_committed",
         fetch_max_bytes=answer_bytes,
         max_partition_fetch_bytes=share_bytes,
+        metrics_enabled=False,
     )
     with_metadata = options.attributes != "none"
 

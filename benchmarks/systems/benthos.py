@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.systems.jobs import Job
+from benchmarks.systems.jobs import MAX_IN_FLIGHT_BYTES, Job
 from pipelines.local import cache
 from pipelines.local.status import Say, say_on_stderr
 from transforms.errors import PreflightError
@@ -102,7 +102,7 @@ def _to_pubsub(job: Job) -> dict[str, Any]:
         "project": project,
         "topic": topic,
         "flow_control": {
-            "max_outstanding_bytes": job.max_in_flight_bytes,
+            "max_outstanding_bytes": MAX_IN_FLIGHT_BYTES,
             "max_outstanding_messages": 0,
         },
     }
@@ -117,7 +117,7 @@ def _to_kafka(job: Job) -> dict[str, Any]:
         **_FROM_PUBSUB,
         "project": project,
         "subscription": subscription,
-        "max_outstanding_bytes": job.max_in_flight_bytes,
+        "max_outstanding_bytes": MAX_IN_FLIGHT_BYTES,
     }
     sink = {**_TO_KAFKA, "seed_brokers": [job.bootstrap_servers], "topic": job.kafka_topic}
     if job.attributes == "none":

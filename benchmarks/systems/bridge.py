@@ -7,8 +7,10 @@ import sys
 from collections.abc import Mapping
 
 from benchmarks.processes import start
-from benchmarks.systems.jobs import Job
+from benchmarks.systems.jobs import MAX_IN_FLIGHT_BYTES, Job
 from transforms.version import VERSION
+
+_FLAGS = ("--commit_interval_s=1", f"--max_in_flight_bytes={MAX_IN_FLIGHT_BYTES}")
 
 
 class Bridge:
@@ -20,7 +22,7 @@ class Bridge:
         return ""
 
     def describe(self) -> Mapping[str, str]:
-        return {"version": VERSION, "flags": "--commit_interval_s=1, the others as they are"}
+        return {"version": VERSION, "flags": f"{' '.join(_FLAGS)}, the others as they are"}
 
     def start(self, job: Job) -> subprocess.Popen[bytes]:
         if job.direction == "kafka_to_ps":
@@ -35,10 +37,9 @@ class Bridge:
             *(sys.executable, "-m", f"pipelines.{job.direction}"),
             *ends,
             f"--bootstrap_servers={job.bootstrap_servers}",
-            "--commit_interval_s=1",
+            *_FLAGS,
             f"--attributes={job.attributes}",
             f"--kafka_client={job.client}",
             f"--runner={job.runner}",
-            f"--max_in_flight_bytes={job.max_in_flight_bytes}",
         ]
         return start(command, job.folder, {"PUBSUB_EMULATOR_HOST": job.pubsub})

@@ -16,15 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.cells import CONNECTOR
+from benchmarks.processes import ROOT
 from benchmarks.systems import tls_front
-from benchmarks.systems.jobs import Job
+from benchmarks.systems.jobs import MAX_IN_FLIGHT_BYTES, Job
 from benchmarks.systems.tls_front import LOOPBACK, Ports
 from pipelines.local import jars
 from pipelines.local.java import find_java
 from pipelines.local.status import say_on_stderr
 from transforms.errors import PreflightError
 
-ROOT = Path(__file__).parents[2]
 MAX_MESSAGE_BYTES = 11 * 1024 * 1024
 
 _PINS = Path(__file__).with_name("connector_jars.txt")
@@ -191,7 +191,7 @@ def connector(job: Job, ports: Ports) -> dict[str, str]:
         "cps.topic": topic,
         "topics": job.kafka_topic,
         "consumer.override.group.id": job.group_id,
-        "maxOutstandingRequestBytes": str(job.max_in_flight_bytes),
+        "maxOutstandingRequestBytes": str(MAX_IN_FLIGHT_BYTES),
         "metadata.publish": extras,
         "headers.publish": extras,
     }

@@ -10,6 +10,9 @@ from typing import Literal, Protocol
 
 Direction = Literal["kafka_to_ps", "ps_to_kafka"]
 
+MAX_IN_FLIGHT_BYTES = 100_000_000
+"""What a system may hold, where that can be said: half of the bridge's default."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -26,7 +29,6 @@ class Job:
       attributes: what travels beside the payload, for systems that know several.
       client: the Kafka client, for systems that know several.
       runner: Beam's, for systems that run on Beam.
-      max_in_flight_bytes: what a system may hold, where that can be said.
       folder: an empty one, for logs and files of this run.
     """
 
@@ -41,7 +43,6 @@ class Job:
     attributes: Literal["none", "metadata", "lossless"] = "metadata"
     client: Literal["librdkafka", "kafka-python"] = "librdkafka"
     runner: Literal["DirectRunner", "PrismRunner"] = "DirectRunner"
-    max_in_flight_bytes: int = 100_000_000
 
 
 class System(Protocol):

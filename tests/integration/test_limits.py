@@ -187,21 +187,23 @@ def acknowledge(pubsub: PubSub, unique: str, _: str, n: int) -> None:
     pubsub.send(topic, [PubsubRecord(b"first")])
     with closing(Subscriber(subscription)) as subscriber:
         first = subscriber.pull(10, DEADLINE_S)
-        nacked = ack_ids(subscription, n, 5_000, *first.ack_ids)
-        subscriber.modify_ack_deadline(nacked, 0, DEADLINE_S)
-        again = subscriber.pull(10, DEADLINE_S)
-        assert again.records == first.records
-        subscriber.acknowledge(ack_ids(subscription, n, 5_000, *again.ack_ids), DEADLINE_S)
+        with mock.patch.object(limits, "PUBSUB_MAX_ACK_REQUEST_BYTES", 2 * n):  # so it is not cut
+            nacked = ack_ids(subscription, n, 5_000, *first.ack_ids)
+            subscriber.modify_ack_deadline(nacked, 0, DEADLINE_S)
+            again = subscriber.pull(10, DEADLINE_S)
+            assert again.records == first.records
+            subscriber.acknowledge(ack_ids(subscription, n, 5_000, *again.ack_ids), DEADLINE_S)
         subscriber.modify_ack_deadline(again.ack_ids, 0, DEADLINE_S)
         pubsub.send(topic, [PubsubRecord(b"second")])
         assert [m.data for m in subscriber.pull(10, DEADLINE_S).records] == [b"second"]
 
 
 @below_at_and_over
-def test_ack_requests_are_within_the_limit_with_ids_of_500_bytes(pubsub, unique, over):
+@pytest.mark.parametrize("id_bytes", [170, 500])
+def test_ack_requests_are_within_the_limit(pubsub, unique, id_bytes, over):
     _, subscription = pubsub.create(unique)
     limit_bytes, send = near("PUBSUB_MAX_ACK_REQUEST_BYTES", 0), SubscriberClient.acknowledge
-    ids = ack_ids(subscription, limit_bytes + over, 500)
+    ids = ack_ids(subscription, limit_bytes + over, id_bytes)
     seen = mock.patch.object(SubscriberClient, "acknowledge", autospec=True, side_effect=send)
     with seen as sent, closing(Subscriber(subscription)) as subscriber:
         subscriber.acknowledge(ids, DEADLINE_S)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from google.pubsub_v1 import types
 
-from benchmarks import growth, latency, results, sampling, show, start, targets
+from benchmarks import results, sampling, show, targets
+from benchmarks.__main__ import known_rows
 from benchmarks.cells import BARE, BRIDGE, CONNECTOR, cells
 from benchmarks.instant import count_fields, pull_response
 from benchmarks.results import Results, Row
 from benchmarks.sampling import Sample
-from benchmarks.systems.bridge import Bridge
 from transforms.errors import TransferError
 
 
@@ -114,9 +112,7 @@ def test_without_its_peer_a_target_is_missed_and_says_why() -> None:
 
 def test_every_target_is_about_rows_that_are_measured() -> None:
     there = {(cell.name, system) for cell in cells() for system in cell.systems}
-    kafka: Any = None  # nothing is measured
-    shapes = (latency.cases, start.cases, growth.cases)
-    there |= {(case.name, case.system) for cases in shapes for case in cases(kafka, "", [Bridge()])}
+    there |= {(name, BRIDGE) for name in known_rows()}
     for target in targets.TARGETS:
         assert {(figure.row, figure.system) for figure in target.needs} <= there, target.name
 
@@ -134,15 +130,15 @@ def test_a_table_has_medians_with_their_range_and_ratios_to_the_bare_loop() -> N
     both = measured(50, 100)
     both.rows[0].figures["msg/s"] = [40, 50, 70]
     (table,) = results.tables(both)
-    assert table.columns == ["", "system", "msg/s", "msg/s / bare loop"]
-    assert table.lines == [["b", BRIDGE, "50.0 (40.0-70.0)", "0.50"], ["b", BARE, "100", ""]]
+    assert table.columns == ["row", "system", "msg/s", "msg/s, of the bare loop's"]
+    assert table.lines == [["a/b", BRIDGE, "50.0 (40.0-70.0)", "0.50"], ["a/b", BARE, "100", ""]]
 
 
 def test_an_absent_peer_has_no_figures_and_no_ratio() -> None:
     rows = measured(50, 100).rows
     rows[1].problem, rows[1].figures = "absent: no Go", {}
     (table,) = results.tables(found(*rows))
-    assert table.columns == ["", "system", "msg/s"]
+    assert table.columns == ["row", "system", "msg/s"]
     assert table.lines[1][2:] == ["absent: no Go"]
 
 
@@ -154,5 +150,5 @@ def test_results_are_read_as_they_were_written(tmp_path) -> None:
 
 def test_the_page_says_what_the_results_say() -> None:
     text = show.page(measured(50, 100))
-    assert "| b | bridge | 50.0 | 0.50 |" in text
+    assert "| a/b | bridge | 50.0 | 0.50 |" in text
     assert "* CPU: one" in text

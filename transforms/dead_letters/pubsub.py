@@ -179,11 +179,10 @@ class PubsubDeadLetterSource:
         heard = time.monotonic()
         while (left_s := heard + self._quiet_s - time.monotonic()) > 0:
             pulled = self._subscriber.pull(_PULL_MESSAGES, left_s)
-            new = [
-                message
-                for message, ack_id in zip(pulled.records, pulled.ack_ids, strict=True)
-                if self._is_new(message, self._leases.hold([ack_id], [message.message_id]))
-            ]
+            found = list(zip(pulled.records, pulled.ack_ids, strict=True))
+            leases = [self._leases.hold([ack_id], [of.message_id]) for of, ack_id in found]
+            messages = zip(pulled.records, leases, strict=True)
+            new = [message for message, lease in messages if self._is_new(message, lease)]
             if new:
                 yield from self._found(new)
                 heard = time.monotonic()

@@ -81,8 +81,9 @@ class Leases:
         """Keeps up the lease of messages that were just pulled, until it is forgotten."""
         now = self._clock()
         lease = Lease(ack_ids, message_ids, now, now + self.lease_s)
-        with self._lock:
-            self._held[lease] = None
+        if ack_ids:
+            with self._lock:
+                self._held[lease] = None
         return lease
 
     @property

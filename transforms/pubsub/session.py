@@ -97,6 +97,10 @@ class PubsubBundle(Bundle):
         return self.ordered or self.messages >= limits.bundle_messages or super().is_full(limits)
 
 
+def _has_messages(bundle: PubsubBundle) -> bool:
+    return bool(bundle.leases)
+
+
 class PubsubBatch(NamedTuple):
     """The messages of one pull and their lease, if there are any. Implements `reading.Batch`."""
 
@@ -162,7 +166,7 @@ class PubsubSession:
             bundle = PubsubBundle(self.confirm, self._is_quiet)
             bundle.begins_at = taken
             self._open.append(bundle)
-        for failed in repeated:
+        for failed in filter(_has_messages, repeated):
             self._bridge.counts.add("released", failed.messages)
             self._leases.forget(failed.leases)
             self._leases.give_back(failed.leases)

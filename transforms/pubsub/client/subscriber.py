@@ -23,7 +23,7 @@ from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
 _FIELD_BYTES = 8
-"""Of a request, what an ack id takes beside itself: its tag and its length."""
+"""Of a request, what an ack id takes beside itself: its tag and its length. The ids are ASCII."""
 
 
 @dataclass(frozen=True, slots=True)

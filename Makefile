@@ -69,7 +69,7 @@ check: $(VENV)/.installed-dev ## format, lint, types, the image's files, and tha
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 
 .PHONY: bench
-bench: setup $(VENV)/.installed-dev ## throughput, CPU, latency, start, growth, beside a bare loop and peers; 45 minutes: BENCH_ARGS
+bench: setup $(VENV)/.installed-dev ## throughput, CPU, latency, start, growth, beside a bare loop and peers; an hour: BENCH_ARGS
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: bench-check
@@ -78,7 +78,7 @@ bench-check: setup $(VENV)/.installed-dev ## measures what the targets need, and
 
 .PHONY: flame
 flame: setup $(VENV)/.installed-dev ## flame graphs of the bridge at full speed, benchmarks/results/flame_*.svg
-	@$(BIN)/python -m benchmarks.flame
+	@$(BIN)/python -m benchmarks.flame $(FLAME_ARGS)
 
 .PHONY: bench-parts
 bench-parts: setup ## what the mapping costs, in microseconds a message, and how fast an archive is written

@@ -31,7 +31,9 @@ from transforms.errors import BridgeError, TransferError
 MESSAGES_PER_S, SIZE_BYTES = 120_000, 1_000
 """More than the bridge moves."""
 
-_WARM_UP_S = 2.0
+_BEFORE_S = 2.0
+"""Till the samples begin, so much more waits."""
+
 _SAMPLES_PER_S = 500
 _TIMEOUT_S = 60.0
 
@@ -39,7 +41,7 @@ _TIMEOUT_S = 60.0
 def draw(direction: Direction, kafka: Kafka, seconds: int) -> Path:
     """Raises TransferError: the bridge or py-spy has failed."""
     topic = f"flame-{direction.replace('_', '-')}"
-    count = int(MESSAGES_PER_S * (seconds + _WARM_UP_S))
+    count = int(MESSAGES_PER_S * (seconds + _BEFORE_S))
     kafka.create(topic)
     if direction == "kafka_to_ps":
         kafka.fill(topic, count, SIZE_BYTES)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from apache_beam.io.iobase import RestrictionProgress
+
 from transforms.record_batches import Poll
 from transforms.registry import Bridge, BridgeConfig
 
@@ -118,3 +120,12 @@ def in_shards(what: str, count: int) -> str:
     cut for that count: with another count it has to refuse.
     """
     return f"{what} in {count} shard{'s' if count > 1 else ''}"
+
+
+def progress(ended: bool) -> RestrictionProgress:
+    """Of a restriction that knows no more than whether it has ended.
+
+    A fraction, since Beam puts its own measure in the place of the work that is completed, and that
+    is NaN while it has not sampled an element: a runner's request to split would fail the bundle.
+    """
+    return RestrictionProgress(fraction=1.0 if ended else 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
+from transforms.pubsub.taken import Taken, TakenTracker
 
 frontiers = st.builds(
     Frontier,
@@ -50,3 +52,11 @@ def test_a_source_that_returns_without_an_end_is_an_error():
     assert tracker.try_claim(None)
     assert tracker.check_done()
     assert tracker.try_split(0) is None
+
+
+@pytest.mark.parametrize("tracker", [FrontierTracker(Frontier()), TakenTracker(Taken())])
+def test_progress_is_a_number_where_beam_has_not_measured_yet(tracker):
+    """Beam puts its own measure in, NaN before the first sample; a request to split would fail."""
+    assert tracker.current_progress().with_completed(math.nan).fraction_completed == 0.5
+    assert tracker.try_claim(None)
+    assert tracker.current_progress().with_completed(math.nan).fraction_completed == 1

@@ -17,7 +17,7 @@ from transforms.archive.selection import Selection
 from transforms.archive.session import CALL_S, ArchiveSession, Place, find
 from transforms.errors import SourceError
 from transforms.ranges import Ranges
-from transforms.reading import read_bundle
+from transforms.reading import progress, read_bundle
 from transforms.record_batches import HandOn, Poll
 from transforms.registry import BridgeConfig
 
@@ -143,7 +143,7 @@ class _PositionTracker(RestrictionTracker):
         return True
 
     def current_progress(self) -> RestrictionProgress:
-        return RestrictionProgress(completed=1.0, remaining=0.0 if self._ended else 1.0)
+        return progress(self._ended)
 
 
 class _PositionProvider(RestrictionProvider):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from apache_beam.coders import Coder
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 
+from transforms import reading
 from transforms.kafka.client import Partition
 
 _VERSION = 2
@@ -121,4 +122,4 @@ class FrontierTracker(RestrictionTracker):
         return self._finite
 
     def current_progress(self) -> RestrictionProgress:
-        return RestrictionProgress(completed=1.0, remaining=0.0 if self._frontier.ended else 1.0)
+        return reading.progress(self._frontier.ended)

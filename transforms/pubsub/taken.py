@@ -12,6 +12,8 @@ from typing import NamedTuple
 from apache_beam.coders import Coder
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 
+from transforms import reading
+
 _VERSION = 1
 
 
@@ -86,4 +88,4 @@ class TakenTracker(RestrictionTracker):
         return self._finite
 
     def current_progress(self) -> RestrictionProgress:
-        return RestrictionProgress(completed=1.0, remaining=0.0 if self._taken.ended else 1.0)
+        return reading.progress(self._taken.ended)

@@ -65,6 +65,7 @@ check: $(VENV)/.installed-dev ## format, lint, types, the image's files, and tha
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pipelines.docs --check
+	$(BIN)/python -m benchmarks.show --check
 	$(BIN)/hadolint templates/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 

@@ -231,6 +231,13 @@ class Bridge:
         self.process.send_signal(number)
         return self.wait()
 
+    @property
+    def catches_sigterm(self) -> bool:
+        """Whether it would stop gracefully; as Linux says."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        caught = next(line.split()[1] for line in status if line.startswith("SigCgt:"))
+        return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
     def kill(self) -> None:
         """SIGKILL, from outside, wherever it is."""
         self.process.kill()

@@ -113,10 +113,11 @@ class Stream(ABC):
         return bridge
 
     def start_and_deliver(self, *flags: str, **settings: Any) -> Bridge:
-        """Starts a bridge, and returns when something has arrived since."""
-        before = self.ledger.delivered
+        """Starts a bridge, and returns when something has arrived since it can be stopped: what one
+        before it has delivered may arrive while this one begins."""
         bridge = self.start(*flags, **settings)
-        self.until_more(before, bridge)
+        until(lambda: bridge.catches_sigterm, f"{self.direction}: a bridge that can be stopped")
+        self.until_more(self.ledger.delivered, bridge)
         return bridge
 
     def until_more(self, before: int, bridge: Bridge | None = None, count: int = 1) -> None:

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.systems import benthos, connector
 from benchmarks.systems.benthos import Benthos
 from benchmarks.systems.connector import Connector
-from benchmarks.systems.jobs import Job
+from benchmarks.systems.jobs import MAX_IN_FLIGHT_BYTES, Job
 from benchmarks.systems.tls_front import ACCOUNT, CLOUD, TRUSTSTORE, Ports
 from pipelines.local import cache
 from transforms.errors import PreflightError
@@ -37,7 +37,6 @@ def job(tmp_path) -> Job:
         "projects/p/subscriptions/s",
         "group",
         tmp_path,
-        max_in_flight_bytes=5_000_000,
     )
 
 
@@ -53,7 +52,7 @@ def test_a_connector_to_pubsub_commits_as_the_jobs_group_with_all_metadata(job):
         "cps.endpoint": "localhost:1111",
         "consumer.override.group.id": "group",
         "maxBufferSize": "1000",
-        "maxOutstandingRequestBytes": "5000000",
+        "maxOutstandingRequestBytes": str(MAX_IN_FLIGHT_BYTES),
         "metadata.publish": "true",
         "headers.publish": "true",
     }
@@ -104,7 +103,7 @@ def test_benthos_to_pubsub_commits_once_a_second_as_the_jobs_group(job):
     assert source["commit_period"] == "1s"
     assert (sink["project"], sink["topic"]) == ("p", "t")
     assert sink["count_threshold"] == source["batching"]["count"] == 1000
-    assert sink["flow_control"]["max_outstanding_bytes"] == 5_000_000
+    assert sink["flow_control"]["max_outstanding_bytes"] == MAX_IN_FLIGHT_BYTES
     assert "metadata" not in sink  # by default all are attributes
     bare = benthos.config(replace(job, attributes="none"))
     assert bare["output"]["gcp_pubsub"]["metadata"] == {"exclude_prefixes": [""]}

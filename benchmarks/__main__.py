@@ -64,11 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _parser().error(f"--runs: {options.runs} is less than 1")
     if options.check and options.quick:
         _parser().error("--check: not with --quick, whose figures have the start in them")
+    known = known_rows()
     if options.list:
-        print("\n".join(known_rows()))
+        print("\n".join(known))
         return 0
-    if not all(any(fnmatchcase(n, p) for n in known_rows()) for p in options.only.split(",")):
-        _parser().error(f"--only: {options.only}: no such row; see --list, and quote a *")
+    for pattern in options.only.split(","):
+        if not any(fnmatchcase(name, pattern) for name in known):
+            _parser().error(f"--only: {pattern}: no such row; see --list, and quote a *")
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     try:
         with stop_signals():

@@ -179,10 +179,9 @@ class PubsubDeadLetterSource:
         heard = time.monotonic()
         while (left_s := heard + self._quiet_s - time.monotonic()) > 0:
             pulled = self._subscriber.pull(_PULL_MESSAGES, left_s)
-            found = list(zip(pulled.records, pulled.ack_ids, strict=True))
-            leases = [self._leases.hold([ack_id], [of.message_id]) for of, ack_id in found]
-            messages = zip(pulled.records, leases, strict=True)
-            new = [message for message, lease in messages if self._is_new(message, lease)]
+            delivered = zip(pulled.records, pulled.ack_ids, strict=True)
+            held = [(m, self._leases.hold([ack_id], [m.message_id])) for m, ack_id in delivered]
+            new = [message for message, lease in held if self._is_new(message, lease)]
             if new:
                 yield from self._found(new)
                 heard = time.monotonic()
@@ -247,7 +246,7 @@ class PubsubDeadLetterSource:
     def done(self, found: Sequence[Found]) -> None:
         ids = [cast("str", item.token) for item in found]
         self._done.update(ids)
-        self._acknowledge([of for letter_id in ids for of in self._held.pop(letter_id, [])])
+        self._acknowledge([lease for letter_id in ids for lease in self._held.pop(letter_id, [])])
 
     def _acknowledge(self, leases: Sequence[Lease]) -> None:
         self._leases.forget(leases)

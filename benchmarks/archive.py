@@ -76,14 +76,13 @@ def fill(kafka: KafkaConfig, count: int, payloads: list[bytes]) -> None:
         admin.create_topics({TOPIC: spec}, wait_for_metadata=True)
     with closing(open_producer(kafka, ProducerConfig(linger_ms=20))) as producer:
         for number in range(count):
-            producer.produce(
-                KafkaRecord(
-                    TOPIC,
-                    number % PARTITIONS,
-                    key=b"ZTF18%07d" % (number % 100_000),
-                    value=payloads[number % len(payloads)],
-                )
+            record = KafkaRecord(
+                TOPIC,
+                number % PARTITIONS,
+                key=b"ZTF18%07d" % (number % 100_000),
+                value=payloads[number % len(payloads)],
             )
+            producer.produce([record])
         if failures := producer.flush(60):
             raise failures[0].error
 

@@ -63,7 +63,7 @@ class KafkaInlet:
     def send(self, payloads: Sequence[bytes]) -> None:
         for value in payloads:
             topic, partition = self._partitions[self._sent % len(self._partitions)]
-            self._producer.produce(KafkaRecord(topic, partition, value=value))
+            self._producer.produce([KafkaRecord(topic, partition, value=value)])
             self._sent += 1
 
     def close(self) -> None:

@@ -118,7 +118,7 @@ def into_kafka(config: KafkaConfig, topic: str, group_id: str) -> Iterator[None]
     ):
 
         def send(alert: bytes) -> None:
-            out.produce(KafkaRecord(topic, value=alert))
+            out.produce([KafkaRecord(topic, value=alert)])
             for failure in out.flush(_CALL_S):
                 raise failure.error
 

@@ -169,35 +169,41 @@ def to_kafka(
     Raises:
       UnmappableError: `policy.partition` is `source` and the message does not say one.
     """
+    data, attributes, ordering_key, message_id, publish_time_ms, _ = message
     partition = _partition(message) if policy.partition == "source" else None
     headers: list[tuple[str, bytes | None]] = []
-    if policy.attributes is _LOSSLESS:
+    if policy.attributes is _METADATA:
+        if attributes:
+            headers = _plain(attributes, policy, dropped)
+        headers.append((MESSAGE_ID, message_id.encode()))
+        if publish_time_ms is not None:
+            headers.append((PUBLISH_TIME, b"%d" % publish_time_ms))
+        if ordering_key:
+            headers.append((ORDERING_KEY, ordering_key.encode()))
+    elif policy.attributes is _LOSSLESS:
         packed = lossless.record_in(message)
         if packed is not None:
             return KafkaRecord(policy.topic, partition, None, *packed[3:8], origin=message)
         headers = lossless.pack_message(message)
-    elif policy.attributes is _METADATA:
-        headers = _headers(message, policy, dropped)
     if headers:
-        marker = origins.in_attributes(message.attributes) if marker is None else marker
+        marker = origins.in_attributes(attributes) if marker is None else marker
         if policy.origin:
-            marker = origins.extended(marker, policy.origin)
+            marker = origins.extended(marker, policy.origin) if marker else policy.origin
         if marker:
             headers.insert(-1, (ORIGINS, marker.encode()))
-    return _new(
-        KafkaRecord,
-        (
-            policy.topic,
-            partition,
-            None,
-            message.publish_time_ms,
-            _CREATE_TIME,
-            _kafka_key(message, policy),
-            message.data,
-            tuple(headers),
-            message,
-        ),
+    key = _kafka_key(message, policy) if attributes or ordering_key else None
+    fields = (
+        policy.topic,
+        partition,
+        None,
+        publish_time_ms,
+        _CREATE_TIME,
+        key,
+        data,
+        tuple(headers),
+        message,
     )
+    return _new(KafkaRecord, fields)
 
 
 # -- with metadata ---------------------------------------------------------------------------------
@@ -242,12 +248,11 @@ def _left_out(record: KafkaRecord, plain: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _headers(
-    message: PubsubRecord, policy: ToKafkaPolicy, dropped: list[str] | None
+def _plain(
+    attributes: Mapping[str, str], policy: ToKafkaPolicy, dropped: list[str] | None
 ) -> list[tuple[str, bytes | None]]:
-    """Attributes under their names, then where the message comes from."""
+    """Attributes as headers of the same names, but for those that the bridge writes itself."""
     headers: list[tuple[str, bytes | None]] = []
-    _, attributes, ordering_key, message_id, publish_time_ms, _ = message
     key_carrier = KEY if policy.key == "auto" else None
     for name, value in attributes.items():
         if name in OWN_HEADERS or CUT in name:
@@ -259,11 +264,6 @@ def _headers(
                 dropped.append(f"attribute {name[:80]!r} is left out: {why}")
         elif name != key_carrier:
             headers.append((name, value.encode()))
-    headers.append((MESSAGE_ID, message_id.encode()))
-    if publish_time_ms is not None:
-        headers.append((PUBLISH_TIME, b"%d" % publish_time_ms))
-    if ordering_key:
-        headers.append((ORDERING_KEY, ordering_key.encode()))
     return headers
 
 

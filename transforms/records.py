@@ -6,7 +6,7 @@ the same class. Their `repr` tells sizes, never contents, so that no payload rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -105,11 +105,7 @@ class KafkaRecord(_KafkaFields):
     @property
     def payload_bytes(self) -> int:
         """Bytes of key, value and headers: what the in-flight limit counts."""
-        _, _, _, _, _, key, value, headers, _ = self
-        size = len(key or b"") + len(value or b"")
-        for name, of_name in headers:
-            size += len(name) + len(of_name or b"")
-        return size
+        return kafka_bytes((self,))
 
 
 class PubsubRecord(_PubsubFields):
@@ -164,11 +160,32 @@ class PubsubRecord(_PubsubFields):
     @property
     def payload_bytes(self) -> int:
         """Bytes of data and attributes: what the in-flight limit counts."""
-        attributes = self.attributes
-        size = len(self.data)
+        return pubsub_bytes((self,))
+
+
+def kafka_bytes(records: Iterable[KafkaRecord]) -> int:
+    """The `payload_bytes` of all of them; asking each takes three times as long."""
+    size = 0
+    for _, _, _, _, _, key, value, headers, _ in records:
+        if key:
+            size += len(key)
+        if value:
+            size += len(value)
+        for name, of_name in headers:
+            size += len(name)
+            if of_name:
+                size += len(of_name)
+    return size
+
+
+def pubsub_bytes(messages: Iterable[PubsubRecord]) -> int:
+    """The `payload_bytes` of all of them; asking each takes three times as long."""
+    size = 0
+    for data, attributes, _, _, _, _ in messages:
+        size += len(data)
         if attributes:
             size += sum(map(len, attributes)) + sum(map(len, attributes.values()))
-        return size
+    return size
 
 
 def _size(value: Any) -> str:

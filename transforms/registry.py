@@ -59,7 +59,7 @@ class BridgeConfig:
     revoke_timeout_s: float = 10.0
     max_in_flight_bytes: int = 200_000_000
     bundle_bytes: int = 100_000_000
-    bundle_messages: int = 5_000
+    bundle_messages: int = 10_000
     direction: Direction = "kafka_to_ps"
     open_dead_letters: OpenSink | None = None
     stop_file: str = ""
@@ -85,6 +85,15 @@ class Session(Protocol):
 
 class Writer(Protocol):
     """A sink's connection, used by one bundle at a time."""
+
+    def write(self, records: Any) -> None:
+        """Takes records, in their order; may block until some of them are confirmed.
+
+        Args:
+          records: a sequence of what the sink is for.
+        Raises:
+          TransferError: it cannot take more of them.
+        """
 
     def flush(self, timeout_s: float) -> None:
         """Waits until all that was written is confirmed.

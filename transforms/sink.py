@@ -8,13 +8,12 @@ from typing import Any
 import apache_beam as beam
 
 from transforms import registry
-from transforms.errors import TransferError
 from transforms.record_batches import Batched
 from transforms.registry import Bridge, BridgeConfig
 
 
 class WriteFn(Batched):
-    """Hands each element to `writer.write`; a bundle ends when the writer has confirmed all, and
+    """Hands elements to `writer.write`; a bundle ends when the writer has confirmed all, and
     every dead letter is safe.
 
     Args:
@@ -41,24 +40,17 @@ class WriteFn(Batched):
                 self._writer = self._bridge.borrow_writer(
                     self._key, lambda: self._open_writer(self._bridge)
                 )
-            self._write = self._writer.write
 
     def process(self, element: Any) -> None:
-        try:
-            self._write(element)
-        except TransferError as error:
-            self._bridge.fail(error)
-            raise
+        self._write([element])
 
     @beam.DoFn.yields_elements
     def process_batch(self, batch: Sequence[Any]) -> None:
-        write = self._write
-        try:
-            for element in batch:
-                write(element)
-        except TransferError as error:
-            self._bridge.fail(error)
-            raise
+        self._write(batch)
+
+    def _write(self, batch: Sequence[Any]) -> None:
+        with self._bridge.failing():
+            self._writer.write(batch)
 
     def finish_bundle(self) -> None:
         with self._bridge.failing():

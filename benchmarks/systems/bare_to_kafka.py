@@ -20,7 +20,7 @@ from transforms.kafka.client import KafkaConfig, ProducerConfig
 _PULL_MESSAGES = 1_000
 _ACK_IDS = 2_500
 """Of one request, which may have 512 KiB; an id has some 170 bytes."""
-_BATCH_MESSAGES = 5_000
+_BATCH_MESSAGES = 10_000
 _PULL_S, _CALL_S = 10.0, 60.0
 _MAX_MESSAGE_BYTES = 11_000_000
 _POLL_EVERY = 100

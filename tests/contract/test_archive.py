@@ -51,7 +51,7 @@ def archive(store: Store, records, **settings) -> None:
     """What one bundle does, in a process of its own."""
     with bridge() as used, writer(store, used, **settings) as opened:
         for record in records:
-            opened.write(record)
+            opened.write([record])
         opened.flush(DEADLINE_S)
         assert opened.clean
         assert used.counts.totals()["delivered"] == len(records)
@@ -127,7 +127,7 @@ def test_a_file_is_visible_only_when_it_is_complete(store, monkeypatch):
     large = [record._replace(value=uuid.uuid4().bytes * 65_536) for record in records]
     with bridge() as used, writer(store, used) as opened:
         for record in large:
-            opened.write(KafkaRecord(*record))
+            opened.write([KafkaRecord(*record)])
     assert names(store) == []
 
     def breaks_off(self):
@@ -136,7 +136,7 @@ def test_a_file_is_visible_only_when_it_is_complete(store, monkeypatch):
     monkeypatch.setattr(publishing.Publisher, "_moved", breaks_off)
     with bridge(delivery_timeout_s=5.0) as used, writer(store, used) as opened:
         for record in large:
-            opened.write(KafkaRecord(*record))
+            opened.write([KafkaRecord(*record)])
         with pytest.raises(DeliveryError):
             opened.flush(DEADLINE_S)
         assert not opened.clean
@@ -150,7 +150,7 @@ def test_a_file_is_visible_only_when_it_is_complete(store, monkeypatch):
 def test_files_end_at_their_size(store):
     with bridge() as used, writer(store, used, file_bytes=1_000_000) as opened:
         for record in stream(30):
-            opened.write(record._replace(value=bytes(100_000)))
+            opened.write([record._replace(value=bytes(100_000))])
         until(lambda: used.counts.totals()["delivered"], "a file is visible before the bundle ends")
         opened.flush(DEADLINE_S)
     assert len(names(store)) > 1
@@ -181,7 +181,7 @@ def test_a_repeat_takes_the_place_of_what_a_killed_run_has_left(store, format_, 
 def test_a_place_that_is_away_is_waited_for(store):
     with bridge() as used, writer(store, used) as opened:
         for record in stream(10):
-            opened.write(record)
+            opened.write([record])
         store.go_away()
         flushing = threading.Thread(target=opened.flush, args=(DEADLINE_S,))
         flushing.start()

@@ -85,8 +85,7 @@ def test_what_one_client_cannot_write_is_a_refusal_and_the_rest_is_written(
 ):
     odd = KafkaRecord(topic, 0, **{"key": b"k", "value": b"v", "timestamp_ms": 7, **fields})
     producer = clients.producer()
-    for record in (odd, KafkaRecord(topic, 0, key=b"after", value=b"v")):
-        producer.produce(record)
+    producer.produce((odd, KafkaRecord(topic, 0, key=b"after", value=b"v")))
     failures = producer.flush(DEADLINE_S)
     if refused is None:
         assert failures == []
@@ -153,7 +152,7 @@ def test_records_without_a_key_reach_every_partition(clients, unique):
     reached = set()
 
     def write_one():
-        producer.produce(KafkaRecord(topic, value=b"v"))
+        producer.produce([KafkaRecord(topic, value=b"v")])
         assert producer.flush(DEADLINE_S) == []
         reached.update(record.partition for record in consumer.poll(0.01, 10))
         return reached == {0, 1, 2}
@@ -696,8 +695,7 @@ def test_what_is_too_large_is_refused_alone(clients, unique):
     producer = clients.producer(max_message_bytes=2000, linger_ms=20)
     small = [KafkaRecord(topic, 0, key=b"%d" % i, value=b"v" * (i % 7 * 30)) for i in range(200)]
     large = [KafkaRecord(topic, 0, key=b"", value=b"v" * size) for size in (1990, 2001, 20_000)]
-    for record in (*small[:100], *large, *small[100:]):
-        producer.produce(record)
+    producer.produce((*small[:100], *large, *small[100:]))
     failures = producer.flush(DEADLINE_S)
     assert sorted(len(failure.record.value) for failure in failures) == [1990, 2001, 20_000]
     for record, error in failures:
@@ -713,8 +711,7 @@ def test_a_header_name_that_has_no_utf_8_is_refused_alone(clients, topic, name):
     producer = clients.producer(linger_ms=20)
     bad = KafkaRecord(topic, 0, key=b"bad", value=b"v", headers=(("fine", b"1"), (name, b"2")))
     good = [KafkaRecord(topic, 0, key=b"%d" % i, headers=(("é", b"1"),)) for i in range(20)]
-    for record in (*good[:10], bad, *good[10:]):
-        producer.produce(record)
+    producer.produce((*good[:10], bad, *good[10:]))
     [failure] = producer.flush(DEADLINE_S)
     assert failure.record is bad
     assert isinstance(failure.error, RefusedError)
@@ -733,13 +730,11 @@ def test_a_refused_record_takes_no_other_one_with_it(clients, unique, count):
     producer = clients.producer(linger_ms=20)
     bad = [KafkaRecord(topic, 0, key=None, value=b"%d" % i) for i in range(count)]
     good = [KafkaRecord(topic, 0, key=b"%d" % i, value=b"v") for i in range(30)]
-    for record in (*good[:10], *bad[:1], *good[10:20], *bad[1:]):
-        producer.produce(record)
+    producer.produce((*good[:10], *bad[:1], *good[10:20], *bad[1:]))
     failures = producer.flush(DEADLINE_S)
     assert {failure.record for failure in failures} == set(bad)
     assert all(isinstance(failure.error, RefusedError) for failure in failures)
-    for record in good[20:]:
-        producer.produce(record)
+    producer.produce(good[20:])
     assert producer.flush(DEADLINE_S) == []
     assert [record.key for record in clients.read(topic, 30)] == [record.key for record in good]
 
@@ -750,8 +745,7 @@ def test_of_a_batch_that_is_refused_as_a_whole_only_the_culprit_is(clients, uniq
     now_ms = int(time.time() * 1000)
     good = [KafkaRecord(topic, 0, timestamp_ms=now_ms + n, value=b"%d" % n) for n in range(50)]
     old = KafkaRecord(topic, 0, timestamp_ms=now_ms - 36_000_000, value=b"old")
-    for record in (*good[:25], old, *good[25:]):
-        producer.produce(record)
+    producer.produce((*good[:25], old, *good[25:]))
     [failure] = producer.flush(DEADLINE_S)
     assert failure.record is old
     assert isinstance(failure.error, RefusedError)
@@ -763,8 +757,7 @@ def test_a_batch_that_is_too_large_for_a_lowered_limit_is_written_in_parts(clien
     topic = clients.topic(unique, max_message_bytes="5000")
     producer = clients.producer(linger_ms=20)
     small = [KafkaRecord(topic, 0, value=b"%3d" % n + bytes(200)) for n in range(100)]
-    for record in small:
-        producer.produce(record)
+    producer.produce(small)
     assert producer.flush(DEADLINE_S) == []
     assert len(clients.read(topic, 100)) == 100
 
@@ -772,15 +765,15 @@ def test_a_batch_that_is_too_large_for_a_lowered_limit_is_written_in_parts(clien
 def test_a_compressed_record_may_be_larger_than_the_topics_limit(clients, unique):
     topic = clients.topic(unique, max_message_bytes="100000")
     producer = clients.producer(compression="gzip", max_message_bytes=500_000_000)
-    producer.produce(KafkaRecord(topic, 0, value=bytes(12_000_000)))
+    producer.produce([KafkaRecord(topic, 0, value=bytes(12_000_000))])
     assert producer.flush(DEADLINE_S) == []
     assert [len(record.value) for record in clients.read(topic, 1)] == [12_000_000]
 
 
 def test_a_partition_that_does_not_exist_refuses_and_a_missing_topic_fails(clients, topic, unique):
     producer = clients.producer(delivery_timeout_s=2)
-    producer.produce(KafkaRecord(topic, 9, key=b"k", value=b"v"))
-    producer.produce(KafkaRecord(f"no-{unique}", key=b"k", value=b"v"))
+    producer.produce([KafkaRecord(topic, 9, key=b"k", value=b"v")])
+    producer.produce([KafkaRecord(f"no-{unique}", key=b"k", value=b"v")])
     by_topic = {record.topic: error for record, error in producer.flush(DEADLINE_S)}
     assert isinstance(by_topic[topic], RefusedError)
     assert f"produce {topic}/9" in str(by_topic[topic])
@@ -791,12 +784,12 @@ def test_a_silent_broker_delays_and_then_fails_what_is_written(stack, clients, t
     patient, strict = clients.producer(), clients.producer(delivery_timeout_s=2)
     full = clients.producer(delivery_timeout_s=1, buffer_bytes=11_000_000)
     for producer in (patient, strict, full):
-        producer.produce(KafkaRecord(topic, 0, key=b"k", value=b"v"))
+        producer.produce([KafkaRecord(topic, 0, key=b"k", value=b"v")])
         assert producer.flush(DEADLINE_S) == []
     stack.kafka.pause()
     try:
-        patient.produce(KafkaRecord(topic, 0, key=b"patient", value=b"v"))
-        strict.produce(KafkaRecord(topic, 0, key=b"strict", value=b"v"))
+        patient.produce([KafkaRecord(topic, 0, key=b"patient", value=b"v")])
+        strict.produce([KafkaRecord(topic, 0, key=b"strict", value=b"v")])
         began = time.monotonic()
         with pytest.raises(DeliveryError, match=r"flush: 1 records not confirmed within 0\.5 s"):
             patient.flush(0.5)
@@ -810,7 +803,7 @@ def test_a_silent_broker_delays_and_then_fails_what_is_written(stack, clients, t
         failures = []
         with contextlib.suppress(DeliveryError):  # else the oldest records fail, and make room
             for _ in range(12):
-                full.produce(large)
+                full.produce([large])
             failures = full.flush(DEADLINE_S)
         assert time.monotonic() - began > 0.9
         assert all(isinstance(failure.error, DeliveryError) for failure in failures)
@@ -838,7 +831,7 @@ def test_flush_and_produce_from_two_threads_lose_nothing(clients, topic):
     thread = threading.Thread(target=flush)
     thread.start()
     for i in range(5000):
-        producer.produce(KafkaRecord(topic, 0, key=b"%d" % i, value=b"v"))
+        producer.produce([KafkaRecord(topic, 0, key=b"%d" % i, value=b"v")])
     stop.set()
     thread.join()
     assert producer.flush(DEADLINE_S) == []
@@ -971,7 +964,7 @@ def test_a_record_whose_confirmation_got_lost_is_there_once(behind, relay, uniqu
     written = [KafkaRecord(topic, n % 3, key=b"%d" % n, value=b"v") for n in range(90)]
     relay.lose[PRODUCE] = 2
     for n, record in enumerate(written):
-        producer.produce(record)
+        producer.produce([record])
         if n % 30 == 29:
             assert producer.flush(DEADLINE_S) == []
     assert relay.lost == [PRODUCE] * 2
@@ -1005,7 +998,7 @@ def test_refused_records_and_lost_confirmations_spoil_no_other_record(behind, re
             bad.append(record := record._replace(key=None))
         else:
             good.append(record)
-        producer.produce(record)
+        producer.produce([record])
         if n % 50 == 25:
             relay.lose[PRODUCE] = 1
         if n % 50 == 49:
@@ -1025,7 +1018,7 @@ def test_what_is_refused_when_tried_again_may_be_written_and_later_records_are(
     producer = behind.producer(linger_ms=1)
     assert write(producer, KafkaRecord(topic, 0, key=b"before", value=b"v")) == []
     relay.lose[PRODUCE], relay.stop_after_loss = 1, True
-    producer.produce(KafkaRecord(topic, 0, key=b"large", value=bytes(4000)))
+    producer.produce([KafkaRecord(topic, 0, key=b"large", value=bytes(4000))])
     until(lambda: relay.lost, "a written record")
     smaller = ConfigResource("TOPIC", topic, {"max.message.bytes": "1000"})
     behind.raw_admin().alter_configs([smaller])
@@ -1039,7 +1032,7 @@ def test_what_is_refused_when_tried_again_may_be_written_and_later_records_are(
 
 def write(producer, record):
     """Writes a record, and returns its failure, if any, in a list."""
-    producer.produce(record)
+    producer.produce([record])
     return producer.flush(DEADLINE_S)
 
 
@@ -1048,7 +1041,7 @@ def test_after_an_outage_that_fails_records_writing_goes_on(behind, relay, uniqu
     producer = behind.producer(delivery_timeout_s=1.5)
     assert write(producer, KafkaRecord(topic, 0, key=b"before", value=b"v")) == []
     relay.lose[PRODUCE] = 1
-    producer.produce(KafkaRecord(topic, 0, key=b"unknown", value=b"v"))
+    producer.produce([KafkaRecord(topic, 0, key=b"unknown", value=b"v")])
     until(lambda: relay.lost, "a written record")
     relay.go()
     [failure] = producer.flush(DEADLINE_S)
@@ -1207,7 +1200,7 @@ def test_an_unreachable_broker_is_reported_in_time(client, nowhere, unique):
 
 def write_one(producer, topic):
     """Writes one record that cannot be delivered, and returns its error."""
-    producer.produce(KafkaRecord(topic, key=b"k", value=b"v"))
+    producer.produce([KafkaRecord(topic, key=b"k", value=b"v")])
     [failure] = producer.flush(DEADLINE_S)
     return failure.error
 
@@ -1272,7 +1265,7 @@ client, reason = choose_client("auto", {})
 cluster = KafkaConfig(servers, client)
 open_admin(cluster, 10).create_topic(topic, 1, 1)
 producer = open_producer(cluster, ProducerConfig())
-producer.produce(KafkaRecord(topic, key=b"k", value=b"v"))
+producer.produce([KafkaRecord(topic, key=b"k", value=b"v")])
 assert producer.flush(10) == []
 consumer = open_consumer(cluster, ConsumerConfig(topic))
 consumer.assign({(topic, 0): 0})

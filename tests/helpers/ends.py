@@ -79,8 +79,7 @@ class Kafka:
         return KafkaAdminClient(bootstrap_servers=self.config.bootstrap_servers)
 
     def send(self, records: Iterable[KafkaRecord]) -> None:
-        for record in records:
-            self.producer.produce(record)
+        self.producer.produce(list(records))
         assert self.producer.flush(60) == []
 
     def receive(self, topic: str, count: int | None = None) -> list[KafkaRecord]:

@@ -100,8 +100,7 @@ class Clients:
     def write(self, *records: KafkaRecord) -> None:
         """Writes records, and fails if any is not confirmed."""
         producer = self.producer()
-        for record in records:
-            producer.produce(record)
+        producer.produce(records)
         assert producer.flush(DEADLINE_S) == []
 
     def write_escaped(self, *records: KafkaRecord, compression: str | None = None) -> None:

@@ -68,7 +68,7 @@ def test_poison_of_each_kind_leaves_10000_records_on_their_way_to_pubsub_in_orde
             assert kafka.producer.flush(60) == []
             clients.write_escaped(record)
         else:
-            kafka.producer.produce(record)
+            kafka.producer.produce([record])
     assert kafka.producer.flush(60) == []
     report = run_bridge(
         "kafka_to_ps",

@@ -289,7 +289,7 @@ def test_the_protocol_has_no_partition_over_the_limit_and_none_wraps_around(clie
         return
     assert bytes_on_disk(clients, topic, number) == []
     producer = clients.producer()
-    producer.produce(to_kafka(message, policy))
+    producer.produce([to_kafka(message, policy)])
     assert [type(failure.error) for failure in producer.flush(DEADLINE_S)] == [RefusedError]
     assert bytes_on_disk(clients, topic) == [0]
 
@@ -310,7 +310,7 @@ def test_a_topic_admits_record_batches_up_to_its_limit(clients, unique, client_b
     topic = clients.topic(unique, max_message_bytes=str(limit_bytes))
     value = bytes(limit_bytes + over - FRAMING_BYTES)
     producer = clients.producer(max_message_bytes=client_bytes)
-    producer.produce(KafkaRecord(topic, 0, timestamp_ms=7, value=value))
+    producer.produce([KafkaRecord(topic, 0, timestamp_ms=7, value=value)])
     accepted = over <= 0
     refusals = [type(failure.error) for failure in producer.flush(DEADLINE_S)]
     assert refusals == [RefusedError] * (not accepted)

@@ -39,7 +39,7 @@ def write(url, records, **settings) -> None:
         config = ArchiveSinkConfig(bridge.config, str(url), topic="news", **settings)
         with closing(ArchiveWriter(config, bridge)) as opened:
             for record in records:
-                opened.write(record)
+                opened.write([record])
             opened.flush(10)
 
 

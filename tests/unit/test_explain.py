@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -191,8 +192,8 @@ class Buffer:
     def __init__(self) -> None:
         self.taken: list[KafkaRecord] = []
 
-    def produce(self, record: KafkaRecord) -> None:
-        self.taken.append(record)
+    def produce(self, records: Sequence[KafkaRecord]) -> None:
+        self.taken += records
 
 
 @pytest.mark.parametrize("key", [None, b"", b"k"])
@@ -210,7 +211,7 @@ def test_the_topics_rules_are_the_writers(key, needs_keys, ahead_ms, timestamp_m
         lambda: NOW_MS / 1000,
     )
     try:
-        writer.write(written)
+        writer.write([written])
         refused = False
     except RefusedError:
         refused = True

@@ -153,8 +153,8 @@ class Producer:
         self.taken: list[KafkaRecord] = []
         self.closed = False
 
-    def produce(self, record):
-        self.taken.append(record)
+    def produce(self, records):
+        self.taken += records
 
     def in_flight(self):
         return 0
@@ -181,7 +181,7 @@ def test_a_record_is_written_by_the_rules_of_its_own_topic(bridge, monkeypatch):
     writer = WriterByTopic(config, bridge, rules, open_producer)
     origin = PubsubRecord(b"v", message_id="5")
     for topic in ("a", "b", "s", "c", "none"):
-        writer.write(KafkaRecord(topic, value=b"v", origin=origin))
+        writer.write([KafkaRecord(topic, value=b"v", origin=origin)])
     writer.flush(10)
     written = {p.config.max_message_bytes: [r.topic for r in p.taken] for p in producers[:2]}
     assert written == {1_000: ["a", "b"], 500: ["s"]}
@@ -206,7 +206,7 @@ def test_producers_are_not_kept_without_end(bridge):
     config = KafkaSinkConfig(bridge.config, KafkaConfig("x:1"), ProducerConfig())
     writer = WriterByTopic(config, bridge, rules_of(Cluster(*topics), bridge), open_producer)
     for info in topics:
-        writer.write(KafkaRecord(info.name, value=b"v"))
+        writer.write([KafkaRecord(info.name, value=b"v")])
         writer.flush(10)
     assert len(opened) == 40
     assert sum(not producer.closed for producer in opened) <= 16

@@ -17,8 +17,8 @@ class ScriptedProducer:
         self.stuck = False
         self.refused: set[bytes] = set()
 
-    def produce(self, record):
-        self.waiting.append(record)
+    def produce(self, records):
+        self.waiting += records
 
     def in_flight(self):
         return len(self.waiting)
@@ -58,14 +58,14 @@ def writer(producer, bridge):
 
 def test_a_flush_counts_what_is_confirmed(writer, counts):
     for _ in range(3):
-        writer.write(KafkaRecord("t", value=b"1234"))
+        writer.write([KafkaRecord("t", value=b"1234")])
     writer.flush(1)
     assert (counts.totals()["delivered"], counts.totals()["bytes"]) == (3, 12)
     assert writer.clean
 
 
 def test_a_flush_that_comes_too_early_may_be_repeated(writer, producer, counts):
-    writer.write(KafkaRecord("t", value=b"x"))
+    writer.write([KafkaRecord("t", value=b"x")])
     producer.stuck = True
     with pytest.raises(DeliveryError, match="not confirmed"):
         writer.flush(0.1)
@@ -78,8 +78,8 @@ def test_a_flush_that_comes_too_early_may_be_repeated(writer, producer, counts):
 
 def test_a_refused_record_fails_this_flush_and_each_later_one(writer, producer, counts):
     producer.refused = {b"bad"}
-    writer.write(KafkaRecord("t", value=b"good"))
-    writer.write(KafkaRecord("t", value=b"bad"))
+    writer.write([KafkaRecord("t", value=b"good")])
+    writer.write([KafkaRecord("t", value=b"bad")])
     for _ in range(2):
         with pytest.raises(RefusedError, match="too large"):
             writer.flush(1)
@@ -112,7 +112,7 @@ def test_a_refused_record_is_given_up_as_what_it_was_mapped_from(
     producer.refused = {b"bad"}
     message = PubsubRecord(b"bad", {}, "", "55")
     for value, origin in ((b"1", None), (b"bad", message), (b"2", None)):
-        writer.write(KafkaRecord("t", value=value, origin=origin))
+        writer.write([KafkaRecord("t", value=value, origin=origin)])
     writer.flush(1)
     assert given.letters == [(message, "too large", "write")]
     assert counts.totals()["delivered"] == 2
@@ -138,7 +138,7 @@ def test_what_the_topic_would_refuse_is_given_up_before_it_takes_others_with_it(
     producer, bridge, monkeypatch, rules, fields, reason
 ):
     writer, given = writer_that_gives_up(producer, bridge, monkeypatch, **rules)
-    writer.write(KafkaRecord("t", value=b"v", **fields))
+    writer.write([KafkaRecord("t", value=b"v", **fields)])
     if reason is None:
         assert (len(producer.waiting), given.letters) == (1, [])
     else:

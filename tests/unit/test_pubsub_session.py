@@ -111,6 +111,12 @@ class Fixture:
         until(lambda: self.take(bundle), "the pull arrives", 5)
         return bundle
 
+    def confirm(self, bundle):
+        """Finalizes a bundle, and waits for its ack."""
+        bundle.finalize()
+        if self.session._acking is not None:
+            self.session._acking.result(5)
+
     @property
     def counts(self):
         return {name: n for name, n in self.bridge.counts.totals().items() if n}
@@ -129,8 +135,8 @@ def test_a_bundle_that_is_repeated_gives_its_messages_back_and_never_acks_them(f
     repeated = fixture.read(failed)
     fixture.session.begin(2)
     assert fixture.subscriber.modified == [(0, tuple(failed.ack_ids))]
-    repeated.finalize()
-    confirmed_later.finalize()
+    fixture.confirm(repeated)
+    fixture.confirm(confirmed_later)
     assert fixture.subscriber.acked == first.ack_ids
     assert fixture.counts["released"] == 3
 
@@ -139,10 +145,39 @@ def test_messages_are_acked_when_their_bundle_is_confirmed_and_not_before(fixtur
     messages = batch(3)
     bundle = fixture.read(messages)
     assert fixture.subscriber.acked == []
-    bundle.finalize()
+    fixture.confirm(bundle)
     assert fixture.subscriber.acked == messages.ack_ids
     fixture.bridge.close()
     assert not [m for m in fixture.subscriber.modified if m[0] == 0]
+
+
+def test_the_next_bundle_is_read_while_one_is_acknowledged_and_none_is_given_back_meanwhile(
+    fixture,
+):
+    may_ack = threading.Event()
+    acknowledge = fixture.subscriber.acknowledge
+
+    def slow(ack_ids, timeout_s):
+        assert may_ack.wait(10)
+        acknowledge(ack_ids, timeout_s)
+
+    fixture.subscriber.acknowledge = slow
+    first, second = batch(2), batch(3)
+    fixture.read(first).finalize()
+    read = fixture.read(second)
+    confirming = threading.Thread(target=read.finalize)
+    confirming.start()  # its ack waits for the first one's
+    closing = threading.Thread(target=fixture.bridge.close)
+    until(lambda: not fixture.session._open, "the second bundle is confirmed", 5)
+    closing.start()
+    until(lambda: fixture.session._closed, "the session is being closed", 5)
+    assert (fixture.subscriber.acked, fixture.subscriber.modified) == ([], [])
+    may_ack.set()
+    confirming.join(5)
+    closing.join(5)
+    assert fixture.subscriber.acked == first.ack_ids + second.ack_ids
+    assert fixture.subscriber.modified == []
+    assert "released" not in fixture.counts
 
 
 def test_after_a_failed_bundle_all_that_is_held_is_nacked_prefetched_messages_included(fixture):
@@ -160,7 +195,7 @@ def test_a_message_that_comes_again_is_counted(fixture):
     first = batch(1)
     bundle = fixture.read(first)
     fixture.subscriber.ack_error = CommitError("acknowledge s: no answer")
-    bundle.finalize()
+    fixture.confirm(bundle)
     fixture.read(again(first))
     fixture.read(batch(1, attempt=2))
     assert fixture.counts["redelivered"] == 2
@@ -169,7 +204,7 @@ def test_a_message_that_comes_again_is_counted(fixture):
 def test_an_ack_after_the_lease_ran_out_is_counted_as_an_expected_redelivery(fixture):
     bundle = fixture.read(batch(2))
     fixture.clock.now += 11
-    bundle.finalize()
+    fixture.confirm(bundle)
     assert fixture.counts["redelivery_expected"] == 2
 
 
@@ -194,13 +229,13 @@ def test_a_failed_ack_is_the_runs_error_until_its_messages_are_acked(fixture, th
     messages = batch(2)
     failed = fixture.read(messages)
     fixture.subscriber.ack_error = CommitError("acknowledge s: no answer")
-    failed.finalize()
+    fixture.confirm(failed)
     assert fixture.counts["commit_failures"] == 1
     fixture.subscriber.ack_error = None
-    fixture.session.begin().finalize()
-    fixture.read(batch(1)).finalize()
+    fixture.confirm(fixture.session.begin())
+    fixture.confirm(fixture.read(batch(1)))
     if then_acked:
-        fixture.read(again(messages)).finalize()
+        fixture.confirm(fixture.read(again(messages)))
     fixture.bridge.close()
     assert isinstance(fixture.bridge.failure, CommitError) is not then_acked
 

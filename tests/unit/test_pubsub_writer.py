@@ -86,7 +86,7 @@ def test_every_request_is_within_the_limits_of_one_key_and_in_order(messages):
     publisher = ScriptedPublisher()
     writer = writer_for(publisher)
     for number, (key, size) in enumerate(messages):
-        writer.write(PubsubRecord(bytes(size), {"n": str(number)}, key))
+        writer.write([PubsubRecord(bytes(size), {"n": str(number)}, key)])
     writer.flush(10)
     writer.close()
     order: dict[str, list[int]] = {}
@@ -104,7 +104,7 @@ def test_every_request_is_within_the_limits_of_one_key_and_in_order(messages):
 def test_no_request_holds_more_than_1000_messages(writer, publisher):
     publisher.gate.clear()
     for number in range(2_500):
-        writer.write(PubsubRecord(b"x", {"n": str(number)}, "one"))
+        writer.write([PubsubRecord(b"x", {"n": str(number)}, "one")])
     publisher.gate.set()
     writer.flush(10)
     assert max(len(request) for request in publisher.requests) == 1_000
@@ -115,7 +115,7 @@ def test_a_partial_batch_leaves_after_the_linger_while_nothing_else_happens(writ
     sent = threading.Event()
     publish = publisher.publish
     publisher.publish = lambda *request: (publish(*request), sent.set())
-    writer.write(PubsubRecord(b"x"))
+    writer.write([PubsubRecord(b"x")])
     assert sent.wait(10)
 
 
@@ -124,7 +124,7 @@ def test_a_refused_request_is_bisected_until_the_culprit_stands_alone(writer, pu
     publisher.gate.clear()
     for number in range(20):
         data = b"poison" if number == 13 else b"%d" % number
-        writer.write(PubsubRecord(data, message_id=f"id-{number}", ordering_key=key))
+        writer.write([PubsubRecord(data, message_id=f"id-{number}", ordering_key=key)])
     publisher.gate.set()
     with pytest.raises(RefusedError, match=r"projects/p/topics/t.*id-13"):
         writer.flush(10)
@@ -146,7 +146,7 @@ def test_a_refused_message_is_given_up_and_the_others_arrive_in_order(publisher,
     records = [KafkaRecord("t", 0, number) for number in range(20)]
     for number, record in enumerate(records):
         data = b"poison" if number in poison else b"%d" % number
-        writer.write(PubsubRecord(data, ordering_key=key, origin=record))
+        writer.write([PubsubRecord(data, ordering_key=key, origin=record)])
     publisher.gate.set()
     writer.flush(10)
     assert publisher.published == [b"%d" % n for n in range(20) if n not in poison]
@@ -162,16 +162,16 @@ def test_a_refused_message_is_given_up_and_the_others_arrive_in_order(publisher,
 
 def test_a_failed_publish_fails_the_flush_and_the_next_write(writer, publisher):
     publisher.error = DeliveryError("publish t: no answer")
-    writer.write(PubsubRecord(b"x"))
+    writer.write([PubsubRecord(b"x")])
     with pytest.raises(DeliveryError, match="no answer"):
         writer.flush(10)
     with pytest.raises(DeliveryError, match="no answer"):
-        writer.write(PubsubRecord(b"y"))
+        writer.write([PubsubRecord(b"y")])
 
 
 def test_a_flush_that_is_not_confirmed_in_time_says_how_many(writer, publisher):
     publisher.gate.clear()
-    writer.write(PubsubRecord(b"x"))
+    writer.write([PubsubRecord(b"x")])
     with pytest.raises(DeliveryError, match=r"1 messages not confirmed within 0\.05 s"):
         writer.flush(0.05)
     publisher.gate.set()
@@ -186,7 +186,7 @@ def test_writing_blocks_while_the_limit_is_in_flight(publisher):
 
     def write():
         for number in range(10):
-            writer.write(PubsubRecord(bytes(500)))
+            writer.write([PubsubRecord(bytes(500))])
             written.append(number)
 
     thread = threading.Thread(target=write)
@@ -235,7 +235,7 @@ def test_a_request_has_messages_of_one_topic_and_a_key_keeps_its_order_in_each(
     writer, given = routed(publisher, monkeypatch)
     for number in range(3_000):
         writer.write(
-            from_topic("even" if number % 2 == 0 else "odd", number, ["k", ""][number % 3 == 0])
+            [from_topic("even" if number % 2 == 0 else "odd", number, ["k", ""][number % 3 == 0])]
         )
     writer.flush(10)
     writer.close()
@@ -260,14 +260,14 @@ def test_a_topic_that_is_not_there_is_tried_again_after_a_while_and_the_others_g
     writer, given = routed(publisher, monkeypatch, clock)
     publisher.absent = {f"{PREFIX}later"}
     for number in range(4):
-        writer.write(from_topic(["there", "later"][number % 2], number, key))
+        writer.write([from_topic(["there", "later"][number % 2], number, key)])
         writer.flush(10)
     assert sorted(publisher.published) == [b"0", b"2"]
     publisher.absent = set()
     clock.now_s += AGAIN_AFTER_S - 1
-    writer.write(from_topic("later", 5, key))
+    writer.write([from_topic("later", 5, key)])
     clock.now_s += 1
-    writer.write(from_topic("later", 7, key))
+    writer.write([from_topic("later", 7, key)])
     writer.flush(10)
     assert publisher.published[-1] == b"7"
     assert [(original.offset, stage) for original, _, stage, _ in given] == [
@@ -286,7 +286,7 @@ def test_a_topic_that_is_not_there_is_tried_again_after_a_while_and_the_others_g
 def test_the_topic_of_all_messages_that_is_not_there_ends_the_run(publisher):
     publisher.error = TopicError(f"publish {TOPIC}: it does not exist")
     writer = writer_for(publisher)
-    writer.write(PubsubRecord(b"x"))
+    writer.write([PubsubRecord(b"x")])
     with pytest.raises(TopicError, match="does not exist"):
         writer.flush(10)
     writer.close()
@@ -297,8 +297,8 @@ def test_a_failure_ends_the_bundle_although_messages_still_wait(publisher):
     publisher.error = DeliveryError("publish t: not confirmed")
     writer = writer_for(publisher, linger_ms=20)
     for _ in range(1_000):
-        writer.write(PubsubRecord(b"x"))
-    writer.write(PubsubRecord(b"waits"))
+        writer.write([PubsubRecord(b"x")])
+    writer.write([PubsubRecord(b"waits")])
     publisher.gate.set()
     time.sleep(0.2)
     ended: list[str] = []

@@ -359,8 +359,8 @@ class FakeWriter:
         self.bridge = bridge
         self.written: list[Any] = []
 
-    def write(self, record: Any) -> None:
-        self.written.append(record)
+    def write(self, records: Any) -> None:
+        self.written += records
 
     def flush(self, timeout_s: float) -> None:
         for record in self.written:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass, field
 from functools import partial
@@ -108,12 +108,16 @@ class ArchiveWriter:
 
     # -- records in
 
-    def write(self, record: Any) -> None:
-        """Adds a record or a message, as it was read, to its file.
+    def write(self, records: Sequence[Any]) -> None:
+        """Adds records or messages, as they were read, to their files.
 
         Raises:
           TransferError: a file could not be written.
         """
+        for record in records:
+            self._add_row(record)
+
+    def _add_row(self, record: Any) -> None:
         if record.__class__ is KafkaRecord:
             file = self._current.get(record[:2])
             offset: Any = record[2]

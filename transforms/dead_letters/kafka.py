@@ -67,8 +67,7 @@ class KafkaDeadLetters:
         deadline = time.monotonic() + timeout_s
         try:
             producer = self._open(timeout_s)
-            for letter in letters:
-                producer.produce(_to_record(letter, self._topic))
+            producer.produce([_to_record(letter, self._topic) for letter in letters])
             if failures := producer.flush(max(0.0, deadline - time.monotonic())):
                 raise failures[0].error
         except TransferError:

@@ -70,7 +70,7 @@ class Sender:
 
     Args:
       bridge: the one that `writer` was made with.
-      writer: a `registry.Writer` with a `write`.
+      writer: a `registry.Writer`.
     """
 
     def __init__(self, bridge: Refusals, convert: Convert, writer: Any) -> None:
@@ -92,7 +92,7 @@ class Sender:
                 self._bridge.give_up(original, error, "map")
                 continue
             self._tell(original, dropped)
-            self._writer.write(record)
+            self._writer.write([record])
         self._writer.flush(self._bridge.config.delivery_timeout_s + _PATIENCE_S)
         return self._bridge.take(originals)
 

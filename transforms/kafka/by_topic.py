@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from transforms.errors import RefusedError
@@ -16,6 +18,8 @@ from transforms.registry import Bridge
 
 _MOST_WRITERS = 16
 """Producers that are kept, each of which has connections and threads."""
+
+_TOPIC = operator.attrgetter("topic")
 
 
 class WriterByTopic:
@@ -42,24 +46,29 @@ class WriterByTopic:
         self._writers: dict[TopicInfo, KafkaWriter] = {}
         self._writer_of: dict[str, KafkaWriter] = {}
 
-    def write(self, record: KafkaRecord) -> None:
-        """Hands a record to the producer of its topic; blocks while its buffer is full.
+    def write(self, records: Sequence[KafkaRecord]) -> None:
+        """Hands records to the producers of their topics; blocks while a buffer is full.
 
         Raises:
-          RefusedError: the topic is not there or would refuse the record, and there is no place for
+          RefusedError: a topic is not there or would refuse its record, and there is no place for
             dead letters.
           DeliveryError: the cluster does not answer.
         """
-        writer = self._writer_of.get(record.topic)
+        for topic, of_topic in itertools.groupby(records, _TOPIC):
+            self._write(topic, list(of_topic))
+
+    def _write(self, topic: str, records: Sequence[KafkaRecord]) -> None:
+        writer = self._writer_of.get(topic)
         if writer is None:
             try:
-                rules = self._rules.of(record.topic)
+                rules = self._rules.of(topic)
             except RefusedError as error:
-                refused = RefusedError(f"produce {record.name}: {error.what}", error.remedy)
-                self._bridge.give_up(record.origin or record, refused, "write")
+                for record in records:
+                    refused = RefusedError(f"produce {record.name}: {error.what}", error.remedy)
+                    self._bridge.give_up(record.origin or record, refused, "write")
                 return
-            writer = self._writer_of[record.topic] = self._writer_by(rules)
-        writer.write(record)
+            writer = self._writer_of[topic] = self._writer_by(rules)
+        writer.write(records)
 
     def _writer_by(self, rules: TopicInfo) -> KafkaWriter:
         shared = rules._replace(name="", partitions=0, described=True, operations=None)

@@ -223,9 +223,10 @@ class Producer(Protocol):
     One thread produces; `flush` may be called from another.
     """
 
-    def produce(self, record: KafkaRecord) -> None:
-        """Hands one record over, to its topic and, unless None, its partition; key, value, headers
-        and `timestamp_ms` (unless None) are written as they are. Blocks while the buffer is full.
+    def produce(self, records: Sequence[KafkaRecord]) -> None:
+        """Hands records over in their order, each to its topic and, unless None, its partition;
+        key, value, headers and `timestamp_ms` (unless None) are written as they are. Blocks while
+        the buffer is full.
 
         What the client refuses at once is collected like any other failure, not raised; so is a
         header's name that has surrogates (see `Consumer.poll`), which neither client can write.
@@ -236,6 +237,11 @@ class Producer(Protocol):
 
     def in_flight(self) -> int:
         """Records handed over and not yet confirmed or failed."""
+
+    @property
+    def confirmed(self) -> int | None:
+        """How many are not in flight any more; None while nothing is. Any thread may ask, while
+        another one produces."""
 
     def flush(self, timeout_s: float) -> list[Failure]:
         """Waits until nothing is in flight; returns (and forgets) all failures since the last call.

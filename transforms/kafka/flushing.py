@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from transforms.kafka.client import Failure
 from transforms.records import KafkaRecord
@@ -22,10 +23,20 @@ class FlushingProducer(ABC):
         self._again: list[KafkaRecord] = []
         self._suspects: list[KafkaRecord] = []
         self._alone = False
+        self._handed_over = 0
 
     @abstractmethod
-    def produce(self, record: KafkaRecord) -> None:
+    def produce(self, records: Sequence[KafkaRecord]) -> None:
         """See `Producer`."""
+
+    @abstractmethod
+    def in_flight(self) -> int:
+        """See `Producer`."""
+
+    @property
+    def confirmed(self) -> int | None:
+        in_flight = self.in_flight()
+        return self._handed_over - in_flight if in_flight else None
 
     @abstractmethod
     def _await_all(self, deadline: float, timeout_s: float) -> None:
@@ -43,8 +54,7 @@ class FlushingProducer(ABC):
         self._await_all(deadline, timeout_s)
         while self._again:
             again, self._again = self._again, []
-            for record in again:
-                self.produce(record)
+            self.produce(again)
             self._await_all(deadline, timeout_s)
         self._try_alone(deadline, timeout_s)
         failures, self._failures = self._failures, []
@@ -55,7 +65,7 @@ class FlushingProducer(ABC):
         self._alone = True
         try:
             while suspects:
-                self.produce(suspects.pop(0))
+                self.produce([suspects.pop(0)])
                 self._await_all(deadline, timeout_s)
         finally:
             self._alone = False

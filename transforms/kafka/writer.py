@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from transforms.errors import RefusedError, TransferError
 from transforms.kafka.client import KafkaConfig, Producer, ProducerConfig, TopicInfo
 from transforms.kafka.clients import open_producer
-from transforms.records import KafkaRecord
+from transforms.records import KafkaRecord, kafka_bytes
 from transforms.registry import Bridge, BridgeConfig
 
 
@@ -51,29 +51,44 @@ class KafkaWriter:
         self._needs_keys = config.rules.needs_keys
         self._fits_until_ms = float("-inf")
         self._producer = open_producer(config.kafka, config.producer)
-        self._produce = self._producer.produce
         self._failure: TransferError | None = None
         self._handed_over = self._flushed = self._payload_bytes = 0
 
-    def write(self, record: KafkaRecord) -> None:
-        """Hands a record to the producer; blocks while its buffer is full.
+    def write(self, records: Sequence[KafkaRecord]) -> None:
+        """Hands records to the producer; blocks while its buffer is full.
 
         Raises:
-          RefusedError: the topic would refuse it, and there is no place for dead letters.
+          RefusedError: the topic would refuse one, and there is no place for dead letters.
+          DeliveryError: the buffer stays full.
         """
-        if (record[3] or 0) > self._fits_until_ms or (self._needs_keys and record[5] is None):
-            now_ms = self._clock() * 1000
-            ahead_ms = self._rules.max_timestamp_ahead_ms
-            self._fits_until_ms = float("inf") if ahead_ms is None else now_ms + ahead_ms
-            if why := self._rules.refusal(record, now_ms):
-                refused = RefusedError(
-                    f"produce {record.name}: {why}", "correct the topic or the record"
-                )
-                self._give_up(record.origin or record, refused, "write")
-                return
-        self._produce(record)
-        self._handed_over += 1
-        self._payload_bytes += record.payload_bytes
+        records = self._admitted(records)
+        try:
+            self._producer.produce(records)
+        except TransferError as error:
+            self._failure = self._failure or error
+            raise
+        self._handed_over += len(records)
+        self._payload_bytes += kafka_bytes(records)
+
+    def _admitted(self, records: Sequence[KafkaRecord]) -> Sequence[KafkaRecord]:
+        """Those of them that the topic would not refuse; gives up the others."""
+        until_ms = self._fits_until_ms
+        if not self._needs_keys and all((record[3] or 0) <= until_ms for record in records):
+            return records
+        now_ms = self._clock() * 1000
+        ahead_ms = self._rules.max_timestamp_ahead_ms
+        self._fits_until_ms = float("inf") if ahead_ms is None else now_ms + ahead_ms
+        found = []
+        for record in records:
+            why = self._rules.refusal(record, now_ms)
+            if not why:
+                found.append(record)
+                continue
+            refused = RefusedError(
+                f"produce {record.name}: {why}", "correct the topic or the record"
+            )
+            self._give_up(record.origin or record, refused, "write")
+        return found
 
     def flush(self, timeout_s: float) -> None:
         if self._failure is None:
@@ -101,8 +116,7 @@ class KafkaWriter:
 
     @property
     def confirmed(self) -> int | None:
-        in_flight = self._producer.in_flight()
-        return self._handed_over - in_flight if in_flight else None
+        return self._producer.confirmed
 
     def close(self) -> None:
         self._producer.close()

@@ -2,8 +2,9 @@
 
     pull -> poll -> claim -> (Beam: mapping, sink, finish_bundle) -> confirm -> ack
 
-The session belongs to the process. A thread pulls one batch ahead; `Leases` keeps up the lease of
-each message from its pull on. A message leaves the session by an ack or by a nack, nothing else.
+The session belongs to the process. A thread pulls one batch ahead, and another acknowledges one
+bundle while the next is read; `Leases` keeps up the lease of each message from its pull on. A
+message leaves the session by an ack or by a nack, nothing else.
 
 One condition guards the session's state. The leases' lock may be taken under it, never the reverse;
 no request is sent under either.
@@ -16,6 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -26,7 +28,7 @@ from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Lease, Leases, ack_ids
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.pubsub.window import PARK_S, Drain, Window
 from transforms.reading import Bundle
-from transforms.records import PubsubRecord
+from transforms.records import PubsubRecord, pubsub_bytes
 from transforms.registry import Bridge, BridgeConfig
 
 _log = logging.getLogger(__name__)
@@ -143,6 +145,8 @@ class PubsubSession:
         self._failure: BridgeError | None = None
         self._ack_error: CommitError | None = None
         self._unacked: set[str] = set()
+        self._acks = ThreadPoolExecutor(1, "ack")
+        self._acking: Future[None] | None = None
         self._heard_at = self._came_at = clock()
         self._drain = Drain(config.window) if config.window is not None else None
         self._parked: list[str] = []
@@ -220,8 +224,8 @@ class PubsubSession:
         assert lease is not None
         bundle.leases.append(lease)
         bundle.messages += len(records)
-        bundle.payload_bytes += sum(record.payload_bytes for record in records)
-        bundle.ordered = bundle.ordered or any(record.ordering_key for record in records)
+        bundle.payload_bytes += pubsub_bytes(records)
+        bundle.ordered = bundle.ordered or any(record[2] for record in records)
         counts = self._bridge.counts
         counts.add("read", len(records))
         if again := self._leases.count_again(lease, attempts):
@@ -250,12 +254,19 @@ class PubsubSession:
     # Acknowledging ----------------------------------------------------------------------------
 
     def confirm(self, bundle: PubsubBundle) -> None:
-        """Acknowledges a delivered bundle."""
+        """Has a delivered bundle acknowledged; returns when the one before it is."""
         with self._changed:
-            if bundle not in self._open:
-                return  # it was repeated, and its messages are given back
+            if self._closed or bundle not in self._open:
+                return  # what it had is given back
             self._open.remove(bundle)
-        leases = bundle.leases
+            if not bundle.leases:
+                return
+            before = self._acking
+            self._acking = self._acks.submit(self._acknowledge, bundle.leases)
+        if before is not None:
+            before.result()
+
+    def _acknowledge(self, leases: Sequence[Lease]) -> None:
         self._leases.forget(leases)
         try:
             self._subscriber.acknowledge(ack_ids(leases), REQUEST_TIMEOUT_S)
@@ -287,6 +298,9 @@ class PubsubSession:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._acks.shutdown()
+        if self._acking is not None:
+            self._acking.result()
         # A pull that is still waiting takes what is given back, and ends by that. The emulator has
         # a cancelled one take it for up to two seconds more, and keep its leases for nobody.
         if self._config.pull == "unary" and self._release():
@@ -430,7 +444,7 @@ class PubsubSession:
             return
         self._heard()
         self._came_at = self._clock()
-        message_ids = [record.message_id for record in pulled.records]
+        message_ids = [record[3] for record in pulled.records]
         with self._changed:
             lease = self._leases.hold(pulled.ack_ids, message_ids)
             self._prefetched.append(PubsubBatch(lease, pulled.records, pulled.attempts))

@@ -96,13 +96,17 @@ class PubsubWriter:
         self._timer = threading.Thread(target=self._linger, name="publish-linger", daemon=True)
         self._timer.start()
 
-    def write(self, record: PubsubRecord) -> None:
-        """Queues a message; blocks while too much is in flight.
+    def write(self, records: Sequence[PubsubRecord]) -> None:
+        """Queues messages; blocks while too much is in flight.
 
         Raises:
           TransferError: an earlier message of this bundle has failed.
-          RefusedError: its topic is not there, and there is no place for dead letters.
+          RefusedError: a topic is not there, and there is no place for dead letters.
         """
+        for record in records:
+            self._queue(record)
+
+    def _queue(self, record: PubsubRecord) -> None:
         wire = to_wire(record)
         added = size_bytes(wire)
         topic, name = "", record.ordering_key  # type: str, Hashable

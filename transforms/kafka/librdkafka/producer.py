@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from types import MethodType
 
 import confluent_kafka
@@ -46,12 +47,12 @@ _REFUSALS = {
 _MOST_NAMES = 4096
 """So many headers' names are remembered."""
 
+_POLL_EVERY = 100
+"""Records between two looks at what was confirmed; each look frees their memory."""
+
 
 class LibrdkafkaProducer(FlushingProducer):
     """A `Producer`; see there for what each method promises."""
-
-    _POLL_EVERY = 100
-    """Records between two looks at what was confirmed; each look frees their memory."""
 
     def __init__(self, cluster: KafkaConfig, config: ProducerConfig) -> None:
         super().__init__()
@@ -62,58 +63,58 @@ class LibrdkafkaProducer(FlushingProducer):
         )
         self._produce = self._producer.produce
         self._poll = self._producer.poll
-        self._until_poll = self._POLL_EVERY
         self._writable_names: set[str] = set()
         self._cause = ""
         self._closed = False
 
-    def produce(self, record: KafkaRecord) -> None:
-        topic, partition, _, timestamp_ms, _, key, value, headers, _ = record
-        writable = self._writable_names
-        if timestamp_ms == 0:
-            self._failures.append(Failure(record, _unwritable_timestamp(record)))
-            return
-        try:
+    def produce(self, records: Sequence[KafkaRecord]) -> None:
+        produce, on_failed, writable = self._produce, self._on_failed, self._writable_names
+        for number, record in enumerate(records, 1):
+            topic, partition, _, timestamp_ms, _, key, value, headers, _ = record
+            is_odd = timestamp_ms == 0
             for name, _ in headers:
-                if name not in writable and not self._is_writable(name):
-                    self._failures.append(Failure(record, zero_byte_in_name(record)))
-                    return
-            self._produce(
-                topic,
-                value,
-                key,
-                -1 if partition is None else partition,
-                MethodType(self._on_failed, record),
-                None,
-                timestamp_ms or 0,
-                list(headers) if headers else None,
-            )
-        except UnicodeEncodeError:
-            self._failures.append(Failure(record, unwritable_name(record)))
-            return
-        except BufferError:
-            self._wait_for_room(record)
-            self.produce(record)
-            return
-        except KafkaException as error:
-            self._on_failed(record, error.args[0], None)
-        self._until_poll -= 1
-        if self._until_poll <= 0:
-            self._until_poll = self._POLL_EVERY
-            self._poll(0)
+                if name not in writable:
+                    is_odd = True
+            if is_odd and (error := self._refusal(record)):
+                self._failures.append(Failure(record, error))
+                continue
+            try:
+                produce(
+                    topic,
+                    value,
+                    key,
+                    -1 if partition is None else partition,
+                    MethodType(on_failed, record),
+                    None,
+                    timestamp_ms or 0,
+                    list(headers) if headers else None,
+                )
+                self._handed_over += 1
+            except BufferError:
+                self._wait_for_room(record)
+                self.produce([record])
+            except KafkaException as error:
+                on_failed(record, error.args[0], None)
+            if not number % _POLL_EVERY:
+                self._poll(0)
+        self._poll(0)
 
-    def _is_writable(self, name: str) -> bool:
-        """Whether librdkafka writes all of a header's name; remembers it.
-
-        Raises:
-          UnicodeEncodeError: it is not UTF-8; `produce` would crash, not raise.
-        """
-        if b"\0" in name.encode():
-            return False
-        if len(self._writable_names) >= _MOST_NAMES:
-            self._writable_names.clear()
-        self._writable_names.add(name)
-        return True
+    def _refusal(self, record: KafkaRecord) -> RefusedError | None:
+        """Why librdkafka would not write a record as it is, and would not say so; it crashes at a
+        name that is not UTF-8. Remembers the names that it would write."""
+        if record.timestamp_ms == 0:
+            return _unwritable_timestamp(record)
+        for name, _ in record.headers:
+            try:
+                encoded = name.encode()
+            except UnicodeEncodeError:
+                return unwritable_name(record)
+            if b"\0" in encoded:
+                return zero_byte_in_name(record)
+            if len(self._writable_names) >= _MOST_NAMES:
+                self._writable_names.clear()
+            self._writable_names.add(name)
+        return None
 
     def _wait_for_room(self, record: KafkaRecord) -> None:
         deadline = time.monotonic() + self._config.delivery_timeout_s

@@ -229,7 +229,7 @@ def _pulled(response: Any) -> Pulled:
         published, attributes = message.publish_time, message.attributes
         fields = (
             message.data,
-            dict(attributes) if attributes else {},
+            {name: attributes[name] for name in attributes} if attributes else {},  # `dict`: 1.7x
             message.ordering_key,
             message.message_id,
             published.seconds * 1000 + published.nanos // 1_000_000,

@@ -162,7 +162,7 @@ def test_the_writer_makes_two_requests_of_what_is_over_the_limit_of_one(pubsub, 
     publisher = mock.Mock(wraps=Publisher(topic, DEADLINE_S))
     writer = PubsubWriter(PubsubSinkConfig(bridge, topic), Bridge(bridge), publisher)
     for message in messages:
-        writer.write(message)
+        writer.write([message])
     writer.flush(DEADLINE_S)
     writer.close()
     requests = [call.args[0] for call in publisher.publish.mock_calls]

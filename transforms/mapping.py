@@ -251,7 +251,7 @@ def _left_out(record: KafkaRecord, plain: Mapping[str, str]) -> list[str]:
 def _plain(
     attributes: Mapping[str, str], policy: ToKafkaPolicy, dropped: list[str] | None
 ) -> list[tuple[str, bytes | None]]:
-    """Attributes as headers of the same names, but for those that the bridge writes itself."""
+    """Attributes as headers of the same names, but for the key's, and those that cannot be."""
     headers: list[tuple[str, bytes | None]] = []
     key_carrier = KEY if policy.key == "auto" else None
     for name, value in attributes.items():

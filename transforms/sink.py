@@ -19,7 +19,7 @@ class WriteFn(Batched):
     Args:
       bridge: which bridge's writers are used.
       key: what a writer is kept under between bundles and rounds.
-      open_writer: makes a writer (`registry.Writer` with a `write`) that counts what it confirms,
+      open_writer: makes a writer (`registry.Writer`) that counts what it confirms,
         and gives up what can never be.
     """
 

@@ -802,8 +802,7 @@ def test_a_silent_broker_delays_and_then_fails_what_is_written(stack, clients, t
         began = time.monotonic()
         failures = []
         with contextlib.suppress(DeliveryError):  # else the oldest records fail, and make room
-            for _ in range(12):
-                full.produce([large])
+            full.produce([large] * 12)
             failures = full.flush(DEADLINE_S)
         assert time.monotonic() - began > 0.9
         assert all(isinstance(failure.error, DeliveryError) for failure in failures)
@@ -814,6 +813,19 @@ def test_a_silent_broker_delays_and_then_fails_what_is_written(stack, clients, t
         stack.kafka.resume()
     assert patient.flush(DEADLINE_S) == []
     assert patient.in_flight() == 0
+
+
+def test_more_than_the_buffer_holds_is_written_in_its_order_and_seen_to_go_on(clients, topic):
+    producer = clients.producer(buffer_bytes=200_000, max_message_bytes=200_000)
+    records = [
+        KafkaRecord(topic, 0, key=b"%d" % i, value=bytes(100 if i % 10 else 100_000))
+        for i in range(300)
+    ]
+    producer.produce(records)
+    assert producer.confirmed in range(200, 301) or not producer.in_flight()
+    assert producer.flush(DEADLINE_S) == []
+    assert producer.confirmed is None
+    assert [record.key for record in clients.read(topic, 300)] == [r.key for r in records]
 
 
 def test_flush_and_produce_from_two_threads_lose_nothing(clients, topic):

@@ -14,10 +14,12 @@ from transforms.registry import Bridge, BridgeConfig
 class ScriptedProducer:
     def __init__(self) -> None:
         self.waiting: list[KafkaRecord] = []
-        self.stuck = False
+        self.stuck = self.full = False
         self.refused: set[bytes] = set()
 
     def produce(self, records):
+        if self.full:
+            raise DeliveryError("produce t: the buffer stayed full")
         self.waiting += records
 
     def in_flight(self):
@@ -84,6 +86,13 @@ def test_a_refused_record_fails_this_flush_and_each_later_one(writer, producer, 
         with pytest.raises(RefusedError, match="too large"):
             writer.flush(1)
     assert counts.totals()["delivered"] == 1
+    assert not writer.clean
+
+
+def test_a_writer_that_could_not_hand_over_all_is_not_used_again(writer, producer):
+    producer.full = True
+    with pytest.raises(DeliveryError, match="buffer"):
+        writer.write([KafkaRecord("t", value=b"x")])
     assert not writer.clean
 
 

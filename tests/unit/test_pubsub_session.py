@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+import time
 
 import pytest
 from ends import until
 
-from transforms.control import Bounds
+from transforms.control import Bounds, Rounds
 from transforms.errors import CommitError, SourceError, UnavailableError
 from transforms.health import SOURCE
 from transforms.pubsub.client import Pulled
@@ -27,7 +28,7 @@ class ScriptedSubscriber:
         self.acked: list[str] = []
         self.modified: list[tuple[int, tuple[str, ...]]] = []
         self.cancelled = threading.Event()
-        self.ack_error: CommitError | None = None
+        self.ack_error: Exception | None = None
         self.pull_error: SourceError | None = None
         self.gone = False
 
@@ -84,8 +85,8 @@ def again(messages):
 
 
 class Fixture:
-    def __init__(self, bounds=Bounds(), **config) -> None:  # noqa: B008
-        self.subscriber = ScriptedSubscriber()
+    def __init__(self, bounds=Bounds(), subscriber=None, **config) -> None:  # noqa: B008
+        self.subscriber = subscriber or ScriptedSubscriber()
         self.clock = Clock()
         self.taken = 0
         bridge_config = BridgeConfig("test", bounds)
@@ -238,6 +239,56 @@ def test_a_failed_ack_is_the_runs_error_until_its_messages_are_acked(fixture, th
         fixture.confirm(fixture.read(again(messages)))
     fixture.bridge.close()
     assert isinstance(fixture.bridge.failure, CommitError) is not then_acked
+
+
+def test_an_ack_that_ends_in_a_defect_is_a_failed_one_and_not_a_thread_that_is_gone(fixture):
+    fixture.subscriber.ack_error = KeyError("subscription")
+    fixture.confirm(fixture.read(batch(2)))
+    fixture.bridge.close()
+    assert fixture.counts["commit_failures"] == 1
+    assert str(fixture.bridge.failure) == "acknowledge projects/p/subscriptions/s: KeyError"
+
+
+@pytest.mark.parametrize("ends", ["round", "run"])
+def test_where_a_round_ends_nothing_is_in_flight(fixture, ends):
+    control = fixture.bridge.control
+    acknowledge = fixture.subscriber.acknowledge
+
+    def slow(ack_ids, timeout_s):
+        time.sleep(0.1)
+        acknowledge(ack_ids, timeout_s)
+
+    fixture.subscriber.acknowledge = slow
+    messages = batch(2)
+    fixture.read(messages).finalize()
+    assert fixture.subscriber.acked == []
+    if ends == "round":
+        control.begin_round(Rounds(min_seconds=0, max_seconds=0))
+    else:
+        control.stop("told to")
+    fixture.session.begin(2).finalize()
+    assert fixture.subscriber.acked == messages.ack_ids
+
+
+def test_a_stream_has_enough_for_a_bundle_while_the_one_before_waits_for_its_ack():
+    subscriber = ScriptedSubscriber()
+    sent = []
+
+    def stream(max_messages, _max_bytes, _lease_s):
+        while not subscriber.cancelled.wait(0.001):
+            if len(sent) + 1_000 <= max_messages:
+                messages = batch(1_000)
+                sent.extend(messages.ack_ids)
+                yield messages
+
+    subscriber.stream = stream
+    fixture = Fixture(subscriber=subscriber, pull="streaming")
+    limits = fixture.bridge.config
+    first, second = fixture.session.begin(), fixture.session.begin(1)
+    for bundle in (first, second):
+        while not bundle.is_full(limits):
+            assert fixture.take(bundle), "the stream waits for an ack"
+    fixture.bridge.close()
 
 
 @pytest.mark.parametrize("answers", [True, False])

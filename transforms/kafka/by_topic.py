@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,8 +17,6 @@ from transforms.registry import Bridge
 
 _MOST_WRITERS = 16
 """Producers that are kept, each of which has connections and threads."""
-
-_TOPIC = operator.attrgetter("topic")
 
 
 class WriterByTopic:
@@ -54,21 +51,22 @@ class WriterByTopic:
             dead letters.
           DeliveryError: the cluster does not answer.
         """
-        for topic, of_topic in itertools.groupby(records, _TOPIC):
-            self._write(topic, list(of_topic))
+        for writer, found in itertools.groupby(records, self._writer_for):
+            if writer is not None:
+                writer.write(list(found))
 
-    def _write(self, topic: str, records: Sequence[KafkaRecord]) -> None:
-        writer = self._writer_of.get(topic)
+    def _writer_for(self, record: KafkaRecord) -> KafkaWriter | None:
+        """That of the record's topic; where there is none, the record is given up."""
+        writer = self._writer_of.get(record.topic)
         if writer is None:
             try:
-                rules = self._rules.of(topic)
+                rules = self._rules.of(record.topic)
             except RefusedError as error:
-                for record in records:
-                    refused = RefusedError(f"produce {record.name}: {error.what}", error.remedy)
-                    self._bridge.give_up(record.origin or record, refused, "write")
-                return
-            writer = self._writer_of[topic] = self._writer_by(rules)
-        writer.write(records)
+                refused = RefusedError(f"produce {record.name}: {error.what}", error.remedy)
+                self._bridge.give_up(record.origin or record, refused, "write")
+                return None
+            writer = self._writer_of[record.topic] = self._writer_by(rules)
+        return writer
 
     def _writer_by(self, rules: TopicInfo) -> KafkaWriter:
         shared = rules._replace(name="", partitions=0, described=True, operations=None)

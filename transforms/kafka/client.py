@@ -240,8 +240,8 @@ class Producer(Protocol):
 
     @property
     def confirmed(self) -> int | None:
-        """How many are not in flight any more; None while nothing is. Any thread may ask, while
-        another one produces."""
+        """Grows with what is not in flight any more, for who watches whether it does; None while
+        nothing is. Any thread may ask, while another one produces."""
 
     def flush(self, timeout_s: float) -> list[Failure]:
         """Waits until nothing is in flight; returns (and forgets) all failures since the last call.

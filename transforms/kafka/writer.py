@@ -52,6 +52,7 @@ class KafkaWriter:
         self._fits_until_ms = float("-inf")
         self._producer = open_producer(config.kafka, config.producer)
         self._failure: TransferError | None = None
+        self._is_whole = True
         self._handed_over = self._flushed = self._payload_bytes = 0
 
     def write(self, records: Sequence[KafkaRecord]) -> None:
@@ -59,21 +60,22 @@ class KafkaWriter:
 
         Raises:
           RefusedError: the topic would refuse one, and there is no place for dead letters.
-          DeliveryError: the buffer stays full.
+          DeliveryError: the buffer stays full, or the place for dead letters takes none.
         """
+        self._is_whole = False
         records = self._admitted(records)
-        try:
-            self._producer.produce(records)
-        except TransferError as error:
-            self._failure = self._failure or error
-            raise
+        self._producer.produce(records)
+        self._is_whole = True
         self._handed_over += len(records)
         self._payload_bytes += kafka_bytes(records)
 
     def _admitted(self, records: Sequence[KafkaRecord]) -> Sequence[KafkaRecord]:
         """Those of them that the topic would not refuse; gives up the others."""
-        until_ms = self._fits_until_ms
-        if not self._needs_keys and all((record[3] or 0) <= until_ms for record in records):
+        until_ms, needs_keys = self._fits_until_ms, self._needs_keys
+        if all(
+            (record[3] or 0) <= until_ms and not (needs_keys and record[5] is None)
+            for record in records
+        ):
             return records
         now_ms = self._clock() * 1000
         ahead_ms = self._rules.max_timestamp_ahead_ms
@@ -112,7 +114,7 @@ class KafkaWriter:
 
     @property
     def clean(self) -> bool:
-        return self._failure is None and not self._producer.in_flight()
+        return self._is_whole and self._failure is None and not self._producer.in_flight()
 
     @property
     def confirmed(self) -> int | None:

@@ -93,7 +93,7 @@ class Leases:
             return bool(self._held)
 
     def forget(self, leases: Sequence[Lease]) -> None:
-        """Extends them no more, since they are about to be acked; notes those that are too late."""
+        """Extends them no more, since they are acked; notes those that were too late for that."""
         self._note_expired(leases)
         with self._lock:
             for lease in leases:

@@ -138,7 +138,6 @@ class PubsubSession:
             bridge.counts,
             clock,
         )
-        self._prefetch_bytes = max(1, config.bridge.max_in_flight_bytes // 4)
         self._changed = threading.Condition()
         self._prefetched: collections.deque[PubsubBatch] = collections.deque()
         self._pulling = False
@@ -198,7 +197,7 @@ class PubsubSession:
                 self._changed.notify_all()
                 return self._prefetched.popleft()
         self._ask_after_silence()
-        if SOURCE not in self._bridge.health.in_trouble:
+        if SOURCE not in self._bridge.health.in_trouble and not self._is_acking:
             self._bridge.control.idled(self._clock() - began)
         return PubsubBatch()
 
@@ -254,31 +253,47 @@ class PubsubSession:
     # Acknowledging ----------------------------------------------------------------------------
 
     def confirm(self, bundle: PubsubBundle) -> None:
-        """Has a delivered bundle acknowledged; returns when the one before it is."""
+        """Begins to acknowledge a delivered bundle; returns when the one before it is done with,
+        and, where a round ends, when this one is: between rounds nothing is in flight."""
+        control = self._bridge.control
         with self._changed:
             if self._closed or bundle not in self._open:
                 return  # what it had is given back
             self._open.remove(bundle)
-            if not bundle.leases:
-                return
-            before = self._acking
-            self._acking = self._acks.submit(self._acknowledge, bundle.leases)
-        if before is not None:
-            before.result()
+            awaited = self._acking
+            if bundle.leases:
+                self._acking = self._acks.submit(self._acknowledge, bundle.leases)
+            if control.round_over or control.stopping:
+                awaited = self._acking
+        if awaited is not None:
+            awaited.result()
+
+    @property
+    def _is_acking(self) -> bool:
+        return self._acking is not None and not self._acking.done()
 
     def _acknowledge(self, leases: Sequence[Lease]) -> None:
-        self._leases.forget(leases)
+        """In a thread of its own. Leases are kept up meanwhile: it may take several requests."""
         try:
             self._subscriber.acknowledge(ack_ids(leases), REQUEST_TIMEOUT_S)
         except CommitError as error:
-            _log.warning("%s; these messages come again", error)
-            with self._changed:
-                self._ack_error = error
-                self._unacked.update(*(lease.message_ids for lease in leases))
-            self._bridge.counts.add("commit_failures")
-            self._leases.expect_again(leases)
-            return
-        self._acked_again(leases)
+            self._ack_failed(leases, error)
+        except Exception as error:
+            name = self._config.subscription
+            _log.exception("acknowledge %s", name)
+            self._ack_failed(leases, CommitError(f"acknowledge {name}: {type(error).__name__}"))
+        else:
+            self._acked_again(leases)
+        finally:
+            self._leases.forget(leases)
+
+    def _ack_failed(self, leases: Sequence[Lease], error: CommitError) -> None:
+        _log.warning("%s; these messages come again", error)
+        with self._changed:
+            self._ack_error = error
+            self._unacked.update(*(lease.message_ids for lease in leases))
+        self._bridge.counts.add("commit_failures")
+        self._leases.expect_again(leases)
 
     def _acked_again(self, leases: Sequence[Lease]) -> None:
         """Forgets failed acks whose messages have come again and are acked now."""
@@ -298,9 +313,7 @@ class PubsubSession:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._acks.shutdown()
-        if self._acking is not None:
-            self._acking.result()
+        self._acks.shutdown()  # when all is acknowledged, or that has failed
         # A pull that is still waiting takes what is given back, and ends by that. The emulator has
         # a cancelled one take it for up to two seconds more, and keep its leases for nobody.
         if self._config.pull == "unary" and self._release():
@@ -412,8 +425,9 @@ class PubsubSession:
     def _pull_stream(self) -> None:
         """Holds what a stream sends; from a stop on only to give it back, till the stream ends."""
         control = self._bridge.control
+        limits = self._config.bridge  # of one bundle; another one may be waiting for its ack
         for pulled in self._subscriber.stream(
-            5 * PULL_MAX_MESSAGES, self._prefetch_bytes, self._leases.lease_s
+            2 * limits.bundle_messages, 2 * limits.bundle_bytes, self._leases.lease_s
         ):
             left = len(pulled)
             while left and not control.stopping:

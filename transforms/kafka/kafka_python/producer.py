@@ -51,7 +51,8 @@ _FRAMING_BYTES = 1_024
 
 
 class _Sticky(StickyPartitioner):
-    """Looks at a topic's partitions where a batch begins, and not at each record of it: 2 us."""
+    """Looks at a topic's partitions where a batch begins, and not at each record of it, which takes
+    2 us: one that loses its leader meanwhile has the rest of its batch wait, as what is in it."""
 
     def partition(
         self, topic: str, key: Any, key_bytes: Any, value: Any, value_bytes: Any, cluster: Any

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from types import MethodType
+from typing import Any
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -78,21 +79,22 @@ class LibrdkafkaProducer(FlushingProducer):
             if is_odd and (error := self._refusal(record)):
                 self._failures.append(Failure(record, error))
                 continue
+            arguments = (
+                topic,
+                value,
+                key,
+                -1 if partition is None else partition,
+                MethodType(on_failed, record),
+                None,
+                timestamp_ms or 0,
+                list(headers) if headers else None,
+            )
             try:
-                produce(
-                    topic,
-                    value,
-                    key,
-                    -1 if partition is None else partition,
-                    MethodType(on_failed, record),
-                    None,
-                    timestamp_ms or 0,
-                    list(headers) if headers else None,
-                )
+                try:
+                    produce(*arguments)
+                except BufferError:
+                    self._produce_as_there_is_room(record, arguments)
                 self._handed_over += 1
-            except BufferError:
-                self._wait_for_room(record)
-                self.produce([record])
             except KafkaException as error:
                 on_failed(record, error.args[0], None)
             if not number % _POLL_EVERY:
@@ -116,14 +118,14 @@ class LibrdkafkaProducer(FlushingProducer):
             self._writable_names.add(name)
         return None
 
-    def _wait_for_room(self, record: KafkaRecord) -> None:
+    def _produce_as_there_is_room(self, record: KafkaRecord, arguments: tuple[Any, ...]) -> None:
         deadline = time.monotonic() + self._config.delivery_timeout_s
-        waiting = len(self._producer)
-        while len(self._producer) >= waiting:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise buffer_full(record, self._config.delivery_timeout_s, self._cause)
+        while (left := deadline - time.monotonic()) > 0:
             self._poll(min(left, 0.1))
+            with contextlib.suppress(BufferError):
+                self._produce(*arguments)
+                return
+        raise buffer_full(record, self._config.delivery_timeout_s, self._cause)
 
     def in_flight(self) -> int:
         self._poll(0)

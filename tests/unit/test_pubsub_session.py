@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
-import time
 
 import pytest
 from ends import until
@@ -29,7 +28,7 @@ class ScriptedSubscriber:
         self.modified: list[tuple[int, tuple[str, ...]]] = []
         self.cancelled = threading.Event()
         self.ack_error: Exception | None = None
-        self.pull_error: SourceError | None = None
+        self.pull_error: Exception | None = None
         self.gone = False
 
     def pull(self, max_messages, _timeout_s):
@@ -209,6 +208,12 @@ def test_an_ack_after_the_lease_ran_out_is_counted_as_an_expected_redelivery(fix
     assert fixture.counts["redelivery_expected"] == 2
 
 
+def test_a_pull_that_ends_in_a_defect_ends_the_run(fixture):
+    fixture.subscriber.pull_error = KeyError("received_messages")
+    with pytest.raises(SourceError, match=r"pull projects/p/subscriptions/s: KeyError"):
+        until(lambda: fixture.take(fixture.session.begin()), "the pull fails", 5)
+
+
 def test_leases_are_extended_until_the_longest_lease():
     fixture = Fixture(ack_deadline_s=10, max_lease_s=100)
     fixture.session._leases.lease_s = 0.03
@@ -252,16 +257,18 @@ def test_an_ack_that_ends_in_a_defect_is_a_failed_one_and_not_a_thread_that_is_g
 @pytest.mark.parametrize("ends", ["round", "run"])
 def test_where_a_round_ends_nothing_is_in_flight(fixture, ends):
     control = fixture.bridge.control
+    may_ack = threading.Event()
     acknowledge = fixture.subscriber.acknowledge
 
     def slow(ack_ids, timeout_s):
-        time.sleep(0.1)
+        assert may_ack.wait(10)
         acknowledge(ack_ids, timeout_s)
 
     fixture.subscriber.acknowledge = slow
     messages = batch(2)
     fixture.read(messages).finalize()
     assert fixture.subscriber.acked == []
+    threading.Timer(0.1, may_ack.set).start()
     if ends == "round":
         control.begin_round(Rounds(min_seconds=0, max_seconds=0))
     else:

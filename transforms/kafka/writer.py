@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from transforms.errors import RefusedError, TransferError
+from transforms.errors import DeliveryError, RefusedError, TransferError
 from transforms.kafka.client import KafkaConfig, Producer, ProducerConfig, TopicInfo
 from transforms.kafka.clients import open_producer
 from transforms.records import KafkaRecord, kafka_bytes
@@ -52,7 +52,6 @@ class KafkaWriter:
         self._fits_until_ms = float("-inf")
         self._producer = open_producer(config.kafka, config.producer)
         self._failure: TransferError | None = None
-        self._is_whole = True
         self._handed_over = self._flushed = self._payload_bytes = 0
 
     def write(self, records: Sequence[KafkaRecord]) -> None:
@@ -62,10 +61,13 @@ class KafkaWriter:
           RefusedError: the topic would refuse one, and there is no place for dead letters.
           DeliveryError: the buffer stays full, or the place for dead letters takes none.
         """
-        self._is_whole = False
-        records = self._admitted(records)
-        self._producer.produce(records)
-        self._is_whole = True
+        try:
+            records = self._admitted(records)
+            self._producer.produce(records)
+        except Exception as error:
+            cause = error if isinstance(error, TransferError) else _defect(error)
+            self._failure = self._failure or cause
+            raise
         self._handed_over += len(records)
         self._payload_bytes += kafka_bytes(records)
 
@@ -114,7 +116,7 @@ class KafkaWriter:
 
     @property
     def clean(self) -> bool:
-        return self._is_whole and self._failure is None and not self._producer.in_flight()
+        return self._failure is None and not self._producer.in_flight()
 
     @property
     def confirmed(self) -> int | None:
@@ -122,3 +124,7 @@ class KafkaWriter:
 
     def close(self) -> None:
         self._producer.close()
+
+
+def _defect(error: Exception) -> DeliveryError:
+    return DeliveryError(f"produce: {type(error).__name__}")

@@ -93,8 +93,7 @@ class Leases:
             return bool(self._held)
 
     def forget(self, leases: Sequence[Lease]) -> None:
-        """Extends them no more, since they are acked; notes those that were too late for that."""
-        self._note_expired(leases)
+        """Extends them no more, since they are acked."""
         with self._lock:
             for lease in leases:
                 self._held.pop(lease, None)
@@ -139,7 +138,7 @@ class Leases:
             deliveries = zip(lease.message_ids, attempts, strict=True)
             return sum(attempt > 1 or of in expected for of, attempt in deliveries)
 
-    def _note_expired(self, leases: Sequence[Lease]) -> None:
+    def note_expired(self, leases: Sequence[Lease]) -> None:
         """Counts and warns of messages whose lease has run out since the last look."""
         now = self._clock()
         with self._lock:
@@ -165,7 +164,7 @@ class Leases:
             stopping = self._stopping.wait(self.lease_s / 3)
             with self._lock:
                 leases = list(self._held)
-            self._note_expired(leases)
+            self.note_expired(leases)
             if not stopping:
                 self._extend(leases)
 

@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from transforms.errors import BridgeError, CommitError, UnavailableError
+from transforms.errors import BridgeError, CommitError, SourceError, UnavailableError
 from transforms.health import SOURCE, pauses
 from transforms.pubsub.client import Pulled, Subscriber
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Lease, Leases, ack_ids
@@ -274,6 +274,7 @@ class PubsubSession:
 
     def _acknowledge(self, leases: Sequence[Lease]) -> None:
         """In a thread of its own. Leases are kept up meanwhile: it may take several requests."""
+        self._leases.note_expired(leases)
         try:
             self._subscriber.acknowledge(ack_ids(leases), REQUEST_TIMEOUT_S)
         except CommitError as error:
@@ -367,9 +368,16 @@ class PubsubSession:
                     self._bridge.health.failed(SOURCE, error)
                     self._ended.wait(next(pauses_s))
         except BridgeError as error:
-            with self._changed:
-                self._failure = error
-                self._changed.notify_all()
+            self._fail(error)
+        except Exception as error:
+            name = self._config.subscription
+            _log.exception("pull %s", name)
+            self._fail(SourceError(f"pull {name}: {type(error).__name__}"))
+
+    def _fail(self, error: BridgeError) -> None:
+        with self._changed:
+            self._failure = error
+            self._changed.notify_all()
 
     def _wait_for_room(self) -> bool:
         """Waits until the prefetch has room; False when the session is to end."""

@@ -23,6 +23,7 @@ from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
 
 _PULL = "/google.pubsub.v1.Subscriber/Pull"
+_GET = "/google.pubsub.v1.Subscriber/GetSubscription"
 """Source: google/pubsub/v1/pubsub.proto"""
 
 _FIELD_BYTES = 8
@@ -77,6 +78,7 @@ class Subscriber:
         self._pull = self._pull_channel.unary_unary(
             _PULL, types.PullRequest.serialize, types.PullResponse.pb().FromString
         )
+        self._streams = False
         self._cancelled = threading.Event()
 
     def pull(self, max_messages: int, timeout_s: float) -> Pulled:
@@ -97,20 +99,22 @@ class Subscriber:
         return _pulled(response)
 
     def ask(self, timeout_s: float) -> None:
-        """Asks for something that is answered at once; whatever the answer, the service is there.
+        """Asks for something that is answered at once, over the connection that messages come by;
+        whatever the answer, the service is there.
 
         Raises:
           UnavailableError: there is none in time.
           SourceError: the subscription does not exist any more.
         """
+        channel = self._client.transport.grpc_channel if self._streams else self._pull_channel
+        get = channel.unary_unary(_GET, types.GetSubscriptionRequest.serialize)
+        request = types.GetSubscriptionRequest(subscription=self._subscription)
         try:
-            self._client.get_subscription(
-                subscription=self._subscription, retry=None, timeout=timeout_s
-            )
-        except api.PermissionDenied:  # an answer
-            return
-        except api.GoogleAPICallError as error:
-            raise self._translated(error) from error
+            get(request, timeout=timeout_s, metadata=self._metadata)
+        except (grpc.RpcError, ValueError) as error:  # ValueError: the channel is closed
+            translated = _of_google(error)
+            if not (self._cancelled.is_set() or isinstance(translated, api.PermissionDenied)):
+                raise self._translated(translated) from error
 
     def stream(self, max_messages: int, max_bytes: int, ack_deadline_s: int) -> Iterator[Pulled]:
         """StreamingPull: yields what arrives until the stream ends, or `cancel` has ended it.
@@ -131,6 +135,7 @@ class Subscriber:
             )
             self._cancelled.wait()
 
+        self._streams = True
         if self._cancelled.is_set():
             return
         stream = self._client.transport.streaming_pull(requests(), metadata=self._metadata)
@@ -206,13 +211,18 @@ class Subscriber:
         """Raises what a pull ended with, unless it was cancelled here or had nothing to return."""
         if self._cancelled.is_set():
             return
-        translated = api.from_grpc_error(error) if isinstance(error, grpc.RpcError) else error
+        translated = _of_google(error)
         if not (isinstance(translated, api.DeadlineExceeded) and timeout_s):
             raise self._translated(translated) from error
 
     def _translated(self, error: Exception) -> SourceError:
         kind = UnavailableError if isinstance(error, TRANSIENT) else SourceError
         return kind(explain("pull", self._subscription, error, self._service))
+
+
+def _of_google(error: Exception) -> Exception:
+    """A call's error as Google's clients have it."""
+    return api.from_grpc_error(error) if isinstance(error, grpc.RpcError) else error
 
 
 def _pulled(response: Any) -> Pulled:

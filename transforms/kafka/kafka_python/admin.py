@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -46,6 +47,7 @@ _NO_SUCH_TOPIC = (
     errors.UnknownTopicOrPartitionError.errno,
     errors.InvalidTopicError.errno,
 )
+_NO_LEADER_S = 0.1
 _UNKNOWN_MAX_BYTES = 2 * PUBSUB_MAX_MESSAGE_BYTES
 """Of a topic whose settings this user may not read: whatever comes from Pub/Sub is sent, and the
 broker decides."""
@@ -173,11 +175,23 @@ class KafkaPythonAdmin:
         asked = {TopicPartition(*part): spec for part, spec in specs.items()}
         answer = self._ask(
             f"read offsets of {part_names(specs)}",
-            lambda: self._admin.list_partition_offsets(
-                asked, isolation or self._isolation, timeout_ms(self._timeout_s)
-            ),
+            lambda: self._list_offsets(asked, isolation or self._isolation),
         )
         return {(part.topic, part.partition): found.offset for part, found in answer.items()}
+
+    def _list_offsets(self, asked: Mapping[TopicPartition, Any], isolation: Any) -> Any:
+        """Waits for leaders: kafka-python does where one has moved, and not where there is none, as
+        for a moment after a broker was away."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                return self._admin.list_partition_offsets(
+                    asked, isolation, timeout_ms(self._timeout_s)
+                )
+            except errors.UnknownBrokerIdError as error:
+                if time.monotonic() + _NO_LEADER_S >= deadline:
+                    raise errors.LeaderNotAvailableError("a partition has no leader") from error
+                time.sleep(_NO_LEADER_S)
 
     def committed(self, group_id: str) -> dict[Partition, int]:
         return {part: found.offset for part, found in self.commits(group_id).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -64,6 +65,7 @@ def measure(
 
 
 def _measure(case: Case, row: Row) -> None:
+    os.sync()  # what the broker wrote in the run before is not written to disk in this one
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             row.add(case.measure(Path(folder)))

@@ -27,6 +27,8 @@ class ScriptedSubscriber:
         self.acked: list[str] = []
         self.modified: list[tuple[int, tuple[str, ...]]] = []
         self.cancelled = threading.Event()
+        self.may_ack = threading.Event()
+        self.may_ack.set()
         self.ack_error: Exception | None = None
         self.pull_error: Exception | None = None
         self.gone = False
@@ -50,6 +52,7 @@ class ScriptedSubscriber:
         self.cancelled.set()
 
     def acknowledge(self, ack_ids, _timeout_s):
+        assert self.may_ack.wait(10)
         if self.ack_error is not None:
             raise self.ack_error
         self.acked += ack_ids
@@ -154,14 +157,7 @@ def test_messages_are_acked_when_their_bundle_is_confirmed_and_not_before(fixtur
 def test_the_next_bundle_is_read_while_one_is_acknowledged_and_none_is_given_back_meanwhile(
     fixture,
 ):
-    may_ack = threading.Event()
-    acknowledge = fixture.subscriber.acknowledge
-
-    def slow(ack_ids, timeout_s):
-        assert may_ack.wait(10)
-        acknowledge(ack_ids, timeout_s)
-
-    fixture.subscriber.acknowledge = slow
+    fixture.subscriber.may_ack.clear()
     first, second = batch(2), batch(3)
     fixture.read(first).finalize()
     read = fixture.read(second)
@@ -172,7 +168,7 @@ def test_the_next_bundle_is_read_while_one_is_acknowledged_and_none_is_given_bac
     closing.start()
     until(lambda: fixture.session._closed, "the session is being closed", 5)
     assert (fixture.subscriber.acked, fixture.subscriber.modified) == ([], [])
-    may_ack.set()
+    fixture.subscriber.may_ack.set()
     confirming.join(5)
     closing.join(5)
     assert fixture.subscriber.acked == first.ack_ids + second.ack_ids
@@ -257,18 +253,11 @@ def test_an_ack_that_ends_in_a_defect_is_a_failed_one_and_not_a_thread_that_is_g
 @pytest.mark.parametrize("ends", ["round", "run"])
 def test_where_a_round_ends_nothing_is_in_flight(fixture, ends):
     control = fixture.bridge.control
-    may_ack = threading.Event()
-    acknowledge = fixture.subscriber.acknowledge
-
-    def slow(ack_ids, timeout_s):
-        assert may_ack.wait(10)
-        acknowledge(ack_ids, timeout_s)
-
-    fixture.subscriber.acknowledge = slow
+    fixture.subscriber.may_ack.clear()
     messages = batch(2)
     fixture.read(messages).finalize()
     assert fixture.subscriber.acked == []
-    threading.Timer(0.1, may_ack.set).start()
+    threading.Timer(0.1, fixture.subscriber.may_ack.set).start()
     if ends == "round":
         control.begin_round(Rounds(min_seconds=0, max_seconds=0))
     else:

@@ -249,6 +249,7 @@ class PubsubDeadLetterSource:
         self._acknowledge([lease for letter_id in ids for lease in self._held.pop(letter_id, [])])
 
     def _acknowledge(self, leases: Sequence[Lease]) -> None:
+        self._leases.note_expired(leases)
         self._leases.forget(leases)
         self._subscriber.acknowledge(ack_ids(leases), REQUEST_TIMEOUT_S)
 

@@ -65,8 +65,9 @@ class KafkaWriter:
             records = self._admitted(records)
             self._producer.produce(records)
         except Exception as error:
-            cause = error if isinstance(error, TransferError) else _defect(error)
-            self._failure = self._failure or cause
+            if not isinstance(error, TransferError):
+                error = DeliveryError(f"produce: {type(error).__name__}")
+            self._failure = self._failure or error
             raise
         self._handed_over += len(records)
         self._payload_bytes += kafka_bytes(records)
@@ -124,7 +125,3 @@ class KafkaWriter:
 
     def close(self) -> None:
         self._producer.close()
-
-
-def _defect(error: Exception) -> DeliveryError:
-    return DeliveryError(f"produce: {type(error).__name__}")

@@ -184,7 +184,8 @@ def pubsub_bytes(messages: Iterable[PubsubRecord]) -> int:
     for data, attributes, _, _, _, _ in messages:
         size += len(data)
         if attributes:
-            size += sum(map(len, attributes)) + sum(map(len, attributes.values()))
+            for name, value in attributes.items():
+                size += len(name) + len(value)
     return size
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from transforms import limits
-from transforms.pubsub.client import Wire
+from transforms.pubsub.client import Wire, size_bytes, to_wire
 from transforms.records import PubsubRecord
+
+_new = tuple.__new__  # of all fields: half of what the constructor takes
 
 BATCH_BYTES = 2_000_000
 """A batch is sent when it reaches this; a larger single message travels alone."""
@@ -23,20 +25,27 @@ class Pending(NamedTuple):
     record: PubsubRecord
 
 
+def pending_of(records: Iterable[PubsubRecord]) -> list[Pending]:
+    """Messages that are to be published."""
+    found = []
+    for record in records:
+        wire = to_wire(record)
+        found.append(_new(Pending, (wire, size_bytes(wire), record)))
+    return found
+
+
 @dataclass
 class Lane:
     """What waits to be published to one topic under one ordering key; the empty key has no order.
 
     Attributes:
-      name: what it is found by.
       topic: another one than the publisher's own.
       since: when its oldest message came, by the writer's clock.
       requests: under way.
     """
 
-    name: Hashable
     topic: str
-    ordered: bool
+    ordering_key: str
     since: float = 0.0
     requests: int = 0
     waiting: deque[Pending] = field(default_factory=deque)
@@ -54,7 +63,7 @@ class Lane:
     @property
     def sendable(self) -> bool:
         """Whether a request may be sent now: one at a time where there is an order to keep."""
-        return bool(self.waiting) and not (self.requests and self.ordered)
+        return bool(self.waiting) and not (self.requests and self.ordering_key)
 
     def take(self, empty_bytes: int) -> list[Pending]:
         """The messages of the next request.

@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 
 from transforms.absent import AbsentTopics
 from transforms.destinations import Template
 from transforms.errors import DeliveryError, RefusedError, TopicError, TransferError
 from transforms.health import DESTINATION
-from transforms.pubsub.client import Publisher, request, size_bytes, to_wire
-from transforms.pubsub.lanes import Lane, Pending
+from transforms.pubsub.client import Publisher, request
+from transforms.pubsub.lanes import Lane, Pending, pending_of
 from transforms.pubsub.service import DEFAULT, Service
-from transforms.records import PubsubRecord
+from transforms.records import PubsubRecord, pubsub_bytes
 from transforms.registry import Bridge, BridgeConfig
 
 _log = logging.getLogger(__name__)
-_new = tuple.__new__  # of all fields: half of what the constructor takes
 
 REQUESTS = 8
 """Publish requests under way at once, per writer."""
@@ -84,9 +84,8 @@ class PubsubWriter:
             partial(bridge.health.failed, DESTINATION),
             config.service,
         )
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._lanes: dict[Hashable, Lane] = {}
+        self._changed = threading.Condition()
+        self._lanes: dict[tuple[str, str], Lane] = {}
         self._in_flight_bytes = 0
         self._in_flight = 0
         self._confirmed = 0
@@ -103,35 +102,47 @@ class PubsubWriter:
           TransferError: an earlier message of this bundle has failed.
           RefusedError: a topic is not there, and there is no place for dead letters.
         """
-        for record in records:
-            self._queue(record)
+        if self._template is None:
+            self._queue("", records)
+            return
+        for topic, of_topic in groupby(records, self._topic_of):
+            self._queue(topic, of_topic)
 
-    def _queue(self, record: PubsubRecord) -> None:
-        wire = to_wire(record)
-        added = size_bytes(wire)
-        topic, name = "", record.ordering_key  # type: str, Hashable
-        if self._template is not None:
-            topic = self._template.name_for(record.origin or record)
-            name = topic, record.ordering_key
-            if absent := self._absent.get(topic):
-                self._give_up_one(Pending(wire, added, record), absent)
-                return
-        with self._lock:  # the condition's own: entered in C, once a message
-            while self._in_flight_bytes >= self._limit_bytes and self._failure is None:
-                self._submit_all()
-                self._changed.wait()
-            if self._failure is not None:
-                raise self._failure
-            lane = self._lanes.get(name)
-            if lane is None:
-                lane = self._lanes[name] = Lane(name, topic, bool(record.ordering_key))
-            if not lane.waiting:
-                lane.since = self._clock()
-                self._changed.notify_all()
-            self._in_flight += 1
-            self._in_flight_bytes += added
-            if lane.add(_new(Pending, (wire, added, record))):
-                self._submit(lane)
+    def _topic_of(self, record: PubsubRecord) -> str:
+        assert self._template is not None
+        return self._template.name_for(record.origin or record)
+
+    def _queue(self, topic: str, records: Iterable[PubsubRecord]) -> None:
+        pending = pending_of(records)
+        if absent := self._absent.get(topic):
+            for item in pending:
+                self._give_up_one(item, absent)
+            return
+        with self._changed:
+            lane: Lane | None = None
+            for item in pending:
+                while self._in_flight_bytes >= self._limit_bytes and self._failure is None:
+                    self._submit_all()
+                    self._changed.wait()
+                    lane = None
+                if self._failure is not None:
+                    raise self._failure
+                ordering_key = item[2][2]
+                if lane is None or ordering_key != lane.ordering_key:
+                    lane = self._lane(topic, ordering_key)
+                if not lane.waiting:
+                    lane.since = self._clock()
+                    self._changed.notify_all()
+                self._in_flight += 1
+                self._in_flight_bytes += item[1]
+                if lane.add(item):
+                    self._submit(lane)
+
+    def _lane(self, topic: str, ordering_key: str) -> Lane:
+        lane = self._lanes.get((topic, ordering_key))
+        if lane is None:
+            lane = self._lanes[topic, ordering_key] = Lane(topic, ordering_key)
+        return lane
 
     def flush(self, timeout_s: float) -> None:
         deadline = self._clock() + timeout_s
@@ -206,9 +217,9 @@ class PubsubWriter:
         finally:
             with self._changed:
                 lane.requests -= 1
-                if lane.name and not lane.requests and not lane.waiting:
-                    self._lanes.pop(lane.name, None)
-                elif lane.ordered and lane.waiting:
+                if not lane.requests and not lane.waiting:
+                    self._lanes.pop((lane.topic, lane.ordering_key), None)
+                elif lane.ordering_key and lane.waiting:
                     self._submit(lane)
                 self._changed.notify_all()
 
@@ -236,7 +247,7 @@ class PubsubWriter:
             self._publish_or_bisect(topic, batch[half:], attempt + 1)
             return
         self._counts.add("delivered", len(batch))
-        self._counts.add("bytes", sum(item.record.payload_bytes for item in batch))
+        self._counts.add("bytes", pubsub_bytes(item.record for item in batch))
         self._settled(batch)
 
     def _give_up_one(self, item: Pending, error: RefusedError, attempts: int = 1) -> None:

@@ -33,7 +33,7 @@ _ORDERING_KEY = b"\x2a"
 
 def to_wire(record: PubsubRecord) -> Wire:
     """A message to be published: data, attributes and ordering key, empty ones left out."""
-    data, attributes, ordering_key = record[:3]
+    data, attributes, ordering_key, _, _, _ = record
     tail = _entries(attributes) if attributes else b""
     if ordering_key:
         tail += _ORDERING_KEY + _text(ordering_key)
@@ -58,31 +58,33 @@ def _entries(attributes: Mapping[str, str]) -> bytes:
     entries = []
     known = _last.get
     for name, value in attributes.items():
-        last = known(name)
-        if last is None or last[0] != value:
-            last = _keep(name, value, last)
-        entries.append(last[1])
+        last = known(name, _NONE)
+        if last[0] == value:
+            entries.append(last[1])
+            continue
+        encoded = value.encode()
+        size = len(encoded)
+        before = last[3] if last[2] == size else _before(name, size)
+        entry = before + encoded
+        _last[name] = value, entry, size, before  # whole: several threads write
+        entries.append(entry)
     return b"".join(entries)
 
 
-def _keep(name: str, value: str, last: _Last | None) -> _Last:
-    encoded = value.encode()
-    size = len(encoded)
-    if last is not None and last[2] == size:
-        before = last[3]
-    else:
-        framed = b"".join((_NAME, _text(name), _VALUE, _varint(size)))
-        before = b"".join((_ATTRIBUTES, _varint(len(framed) + size), framed))
+def _before(name: str, size: int) -> bytes:
+    """What comes before a value of so many bytes."""
     if len(_last) >= _NAMES:
         _last.clear()
-    kept = _last[name] = value, before + encoded, size, before  # whole: several threads write
-    return kept
+    framed = b"".join((_NAME, _text(name), _VALUE, _varint(size)))
+    return b"".join((_ATTRIBUTES, _varint(len(framed) + size), framed))
 
 
 _NAMES = 1_000
-_Last = tuple[str, bytes, int, bytes]
+_Last = tuple[str | None, bytes, int, bytes]
 """A value, its entry, its size, and what of the entry comes before it, which depends on the size.
 """
+
+_NONE: _Last = None, b"", -1, b""
 
 _last: dict[str, _Last] = {}
 """By name."""

@@ -724,6 +724,31 @@ def test_a_header_name_that_has_no_utf_8_is_refused_alone(clients, topic, name):
     assert [record.key for record in clients.read(topic, 20)] == [record.key for record in good]
 
 
+def test_of_records_that_share_a_batch_without_keys_those_that_cannot_be_written_are_refused_alone(
+    clients, topic
+):
+    producer = clients.producer(linger_ms=20, max_message_bytes=1_000_000)
+    good = [
+        KafkaRecord(topic, timestamp_ms=7 + n, value=b"%d" % n, headers=(("é", b"%d" % n),))
+        for n in range(3_000)
+    ]
+    null = KafkaRecord(topic, value=b"v", headers=(("fine", b"1"), ("null", None)))
+    large = KafkaRecord(topic, value=bytes(2_000_000))
+    unwritable = KafkaRecord(topic, value=b"v", headers=(("fine", b"1"), ("caf\udce9", b"2")))
+    producer.produce((*good[:10], null, *good[10:20], large, *good[20:30], unwritable, *good[30:]))
+    failures = producer.flush(DEADLINE_S)
+    assert all(isinstance(failure.error, RefusedError) for failure in failures)
+    refused = {failure.record for failure in failures}
+    assert refused - {null} == {large, unwritable}
+    written = [r for r in (*good[:10], null, *good[10:]) if r not in refused]
+    read = clients.read(topic, len(written))
+    assert [(r.value, r.headers) for r in read] == [(r.value, r.headers) for r in written]
+    times = [r.timestamp_ms for r in read if r.headers != null.headers]
+    assert times == [r.timestamp_ms for r in good]
+    assert producer.flush(1) == []
+    assert producer.in_flight() == 0
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_refused_record_takes_no_other_one_with_it(clients, unique, count):
     topic = clients.topic(unique, cleanup_policy="compact")

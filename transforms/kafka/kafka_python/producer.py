@@ -7,9 +7,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from kafka import KafkaProducer, errors
+from kafka import KafkaProducer, TopicPartition, errors
 from kafka.partitioner import StickyPartitioner
 
 from transforms.deadlines import within
@@ -50,6 +51,10 @@ _FRAMING_BYTES = 1_024
 """More than one record's framing takes: the broker is the judge of what is too large."""
 
 
+_place = lru_cache(maxsize=4096)(TopicPartition)
+"""Of a topic and a partition, made once."""
+
+
 class _Sticky(StickyPartitioner):
     """Looks at a topic's partitions where a batch begins, and not at each record of it, which takes
     2 us: one that loses its leader meanwhile has the rest of its batch wait, as what is in it."""
@@ -73,10 +78,13 @@ class KafkaPythonProducer(FlushingProducer):
     def __init__(self, cluster: KafkaConfig, config: ProducerConfig) -> None:
         super().__init__()
         self._config = config
-        self._producer = connect(KafkaProducer, _settings(cluster, config), DeliveryError)
+        self._partitioner = _Sticky()
+        settings = {**_settings(cluster, config), "partitioner": self._partitioner}
+        self._producer = connect(KafkaProducer, settings, DeliveryError)
         create_no_topics(self._producer._metadata)
         make_idempotent(self._producer)
         self._send = self._producer.send
+        self._accumulator = self._producer._accumulator
         self._pending: collections.deque[tuple[Any, KafkaRecord, int]] = collections.deque()
         self._pending_bytes = 0
         self._lock = threading.Lock()
@@ -86,7 +94,9 @@ class KafkaPythonProducer(FlushingProducer):
         for record in records:
             topic, partition, _, timestamp_ms, _, key, value, headers, _ = record
             try:
-                future = self._send(topic, value, key, list(headers), partition, timestamp_ms)
+                future = self._joined(record) or self._send(
+                    topic, value, key, list(headers), partition, timestamp_ms
+                )
             except (errors.KafkaError, ValueError, TypeError, AssertionError) as error:
                 self._failures.append(Failure(record, self._failure(record, error)))
                 continue
@@ -96,6 +106,29 @@ class KafkaPythonProducer(FlushingProducer):
             self._handed_over += 1
             if self._pending_bytes > self._config.buffer_bytes or len(self._pending) % 1000 == 0:
                 self._wait_for_room(record)
+
+    def _joined(self, record: KafkaRecord) -> Any:
+        """Adds a record to the batch that is open for its partition, and returns its future; None
+        if it fits none. `send`, which is left to decide then, looks at all that may be wrong with a
+        record, and takes as long as all the rest."""
+        topic, partition, _, timestamp_ms, _, key, value, headers, _ = record
+        cluster = self._producer._metadata
+        partitions = cluster.partitions_for_topic(topic)
+        if not partitions or (key is None and value is None):
+            return None
+        for _, of_name in headers:
+            if of_name is None:
+                return None
+        if partition is None:
+            partition = self._partitioner.partition(topic, key, key, value, value, cluster)
+        elif partition not in partitions:
+            return None
+        future, is_full, _, _ = self._accumulator.append(
+            _place(topic, partition), timestamp_ms, key, value, headers, abort_on_new_batch=True
+        )
+        if is_full:
+            self._producer._sender.wakeup()
+        return future
 
     def _wait_for_room(self, record: KafkaRecord) -> None:
         deadline = time.monotonic() + self._config.delivery_timeout_s
@@ -182,7 +215,6 @@ def _settings(cluster: KafkaConfig, config: ProducerConfig) -> dict[str, Any]:
         "acks": "all",
         "enable_idempotence": False,  # see make_idempotent
         "max_in_flight_requests_per_connection": 1,
-        "partitioner": _Sticky(),
         "compression_type": None if config.compression == "none" else config.compression,
         "linger_ms": linger_ms,
         "delivery_timeout_ms": delivery_ms,

@@ -19,8 +19,8 @@ DEPENDENCIES = [
     "confluent-kafka>=2.6,<3",
     # Kafka administration; carries the data where librdkafka cannot. crc32c: checksums in C,
     # without which it produces six times slower. lz4, snappy, zstd: topics compressed so.
-    # Below 3.1: the client relies on private attributes of 3.0.
-    "kafka-python[crc32c,lz4,snappy,zstd]>=3.0.12,<3.1",
+    # Exactly this one: the client relies on private attributes.
+    "kafka-python[crc32c,lz4,snappy,zstd]==3.0.12",
     # Dead letters are Avro containers, and so are archives and the sample alerts; zstandard: the
     # compression of archives.
     "fastavro[zstandard]>=1.12,<2",

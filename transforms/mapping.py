@@ -131,8 +131,7 @@ def to_pubsub(
     if attributes:
         marker = origins.in_headers(record.headers) if marker is None else marker
         if policy.cluster_id:
-            origin = origins.of_kafka(policy.cluster_id, record.topic)
-            marker = origins.extended(marker, origin) if marker else origin
+            marker = origins.extended(marker, origins.of_kafka(policy.cluster_id, record.topic))
         if marker:
             attributes[ORIGINS] = marker
     ordering_key = "" if policy.ordering_key == "none" else _ordering_key(record, policy)

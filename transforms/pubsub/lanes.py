@@ -39,7 +39,7 @@ class Lane:
     """What waits to be published to one topic under one ordering key; the empty key has no order.
 
     Attributes:
-      topic: another one than the publisher's own.
+      topic: empty for the publisher's own.
       since: when its oldest message came, by the writer's clock.
       requests: under way.
     """

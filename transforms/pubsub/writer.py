@@ -102,15 +102,12 @@ class PubsubWriter:
           TransferError: an earlier message of this bundle has failed.
           RefusedError: a topic is not there, and there is no place for dead letters.
         """
-        if self._template is None:
+        template = self._template
+        if template is None:
             self._queue("", records)
             return
-        for topic, of_topic in groupby(records, self._topic_of):
+        for topic, of_topic in groupby(records, lambda it: template.name_for(it.origin or it)):
             self._queue(topic, of_topic)
-
-    def _topic_of(self, record: PubsubRecord) -> str:
-        assert self._template is not None
-        return self._template.name_for(record.origin or record)
 
     def _queue(self, topic: str, records: Iterable[PubsubRecord]) -> None:
         pending = pending_of(records)
@@ -127,14 +124,14 @@ class PubsubWriter:
                     lane = None
                 if self._failure is not None:
                     raise self._failure
-                ordering_key = item[2][2]
+                ordering_key = item.record.ordering_key
                 if lane is None or ordering_key != lane.ordering_key:
                     lane = self._lane(topic, ordering_key)
                 if not lane.waiting:
                     lane.since = self._clock()
                     self._changed.notify_all()
                 self._in_flight += 1
-                self._in_flight_bytes += item[1]
+                self._in_flight_bytes += item.size_bytes
                 if lane.add(item):
                     self._submit(lane)
 

@@ -108,20 +108,22 @@ class KafkaPythonProducer(FlushingProducer):
                 self._wait_for_room(record)
 
     def _joined(self, record: KafkaRecord) -> Any:
-        """Adds a record to the batch that is open for its partition, and returns its future; None
-        if it fits none. `send`, which is left to decide then, looks at all that may be wrong with a
-        record, and takes as long as all the rest."""
+        """Adds a record to the batch that is open for its partition, and returns its future.
+
+        None where there is no such batch with room, and where the record may be none that can be
+        written: `send` decides then. What it looks at takes a third of a message's CPU.
+        """
         topic, partition, _, timestamp_ms, _, key, value, headers, _ = record
         cluster = self._producer._metadata
         partitions = cluster.partitions_for_topic(topic)
         if not partitions or (key is None and value is None):
             return None
         for _, of_name in headers:
-            if of_name is None:
+            if of_name is None:  # the batch finds that out when it has taken the record
                 return None
         if partition is None:
             partition = self._partitioner.partition(topic, key, key, value, value, cluster)
-        elif partition not in partitions:
+        if partition not in partitions:
             return None
         future, is_full, _, _ = self._accumulator.append(
             _place(topic, partition), timestamp_ms, key, value, headers, abort_on_new_batch=True

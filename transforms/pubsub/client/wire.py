@@ -66,6 +66,8 @@ def _entries(attributes: Mapping[str, str]) -> bytes:
         size = len(encoded)
         before = last[3] if last[2] == size else _before(name, size)
         entry = before + encoded
+        if last is _NONE and len(_last) >= _NAMES:
+            _last.clear()
         _last[name] = value, entry, size, before  # whole: several threads write
         entries.append(entry)
     return b"".join(entries)
@@ -73,8 +75,6 @@ def _entries(attributes: Mapping[str, str]) -> bytes:
 
 def _before(name: str, size: int) -> bytes:
     """What comes before a value of so many bytes."""
-    if len(_last) >= _NAMES:
-        _last.clear()
     framed = b"".join((_NAME, _text(name), _VALUE, _varint(size)))
     return b"".join((_ATTRIBUTES, _varint(len(framed) + size), framed))
 

@@ -72,6 +72,10 @@ class Poll(list[Any]):
     """The records of one poll, as a source gives them."""
 
 
+_MOST_BYTES = 1 << 30
+"""Beam keeps the size of an element in 32 bits, and fails a bundle where that is too little."""
+
+
 class PollCoder(Coder):
     """Pickles. What a source gives stays in its stage; but of some of it Beam asks for the size."""
 
@@ -84,7 +88,7 @@ class PollCoder(Coder):
 
     def estimate_size(self, value: Poll) -> int:
         size: int = value[0].payload_bytes if value else 0
-        return size * len(value)
+        return min(size * len(value), _MOST_BYTES)
 
     def is_deterministic(self) -> bool:
         return False

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from apache_beam.coders import WindowedValueCoder
+from apache_beam.transforms.window import GlobalWindows
+
 from transforms.reading import Bundle, read_bundle
+from transforms.record_batches import Poll, PollCoder
+from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 
 
@@ -60,3 +65,10 @@ def test_what_a_killed_run_has_delivered_is_claimed_and_counted_and_not_handed_o
     assert bundle.first_claim_at == 0.0
     assert bridge.counts.totals()["delivered_before"] == 2
     bridge.close()
+
+
+def test_a_poll_that_begins_with_a_large_record_has_a_size_that_beam_can_keep():
+    poll = Poll([PubsubRecord(bytes(10_000_000)), *[PubsubRecord(b"x")] * 499])
+    beams = WindowedValueCoder(PollCoder()).get_impl()
+    size, _ = beams.get_estimated_size_and_observables(GlobalWindows.windowed_value(poll))
+    assert size > 10_000_000

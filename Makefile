@@ -24,7 +24,7 @@ run: setup ## the demo: 1,000 sample alerts to Kafka and back, every byte compar
 
 .PHONY: test
 test: setup $(VENV)/.installed-dev ## all tests, the fast ones first
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --junit-xml=build/tests.xml \
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --junit-xml=build/tests.xml \
 		tests/unit tests/contract tests/conformance tests/integration tests/faults $(PYTEST_ARGS)
 	@$(if $(PYTEST_ARGS),,$(BIN)/python tests/helpers/matrix.py build/tests.xml --check)
 

@@ -67,7 +67,7 @@ EXTRAS = {
         "py-spy>=0.4,<0.5",
         "pytest>=9,<10",
         "pytest-timeout>=2.4,<3",
-        # Two halves of the tests side by side, each with servers of its own.
+        # Three parts of the tests side by side, each with servers of its own.
         "pytest-xdist>=3.8,<4",
         "hypothesis>=6.150,<7",
         "ruff>=0.17,<0.18",

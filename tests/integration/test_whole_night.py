@@ -25,7 +25,7 @@ from transforms.kafka.client import ConsumerConfig
 from transforms.kafka.clients import open_consumer
 from transforms.records import KafkaRecord
 
-RECORDS = 200_000
+RECORDS, RECORDS_WITH_KILLS = 20_000, 200_000
 KILLS = (4, 3, 3)
 """Of each step: ten in all."""
 PARTITIONS = 4
@@ -114,12 +114,11 @@ def is_reading(running) -> bool:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [(0, 0, 0), KILLS])
+@pytest.mark.parametrize(("count", "kills"), [(RECORDS, (0, 0, 0)), (RECORDS_WITH_KILLS, KILLS)])
 def test_a_night_is_archived_and_backfilled_whole(
-    night, kafka, stack, run_bridge, capsys, unique, tmp_path, kills
+    night, kafka, stack, run_bridge, capsys, unique, tmp_path, count, kills
 ):
     names, topic, live = night
-    count = RECORDS
     fill(kafka, names, count)
     archive = tmp_path / "archive"
     group = f"--group_id={unique}"

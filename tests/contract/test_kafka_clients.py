@@ -527,6 +527,40 @@ def test_members_share_take_over_and_are_told_in_order_by_their_own_thread(
     assert [name for name, _ in second.listener.events] == ["assigned"]
 
 
+def test_positions_that_a_listener_asks_for_are_behind_what_poll_has_returned(
+    clients, members, topic
+):
+    """What was taken besides is read by the next owner: it may not be committed."""
+    clients.fill(topic, 200)
+    consumer = clients.consumer(topic)
+    if clients.cluster.client == "librdkafka":
+        consumer._consumer = SlowToConsume(consumer._consumer)
+    listener = Listener(consumer)
+    returned: list[KafkaRecord] = []
+    seen: list[tuple[int, int]] = []
+    listener.on_revoked = lambda _: seen.append((consumer.positions()[topic, 0], len(returned)))
+    consumer.subscribe([topic], listener)
+    returned += consumer.poll(DEADLINE_S, 2)
+    members(clients.consumer(topic), [topic])
+    until(lambda: returned.extend(consumer.poll(0.3, 2)) or seen, "a rebalance")
+    [(position, count)] = seen
+    assert position == count
+
+
+class SlowToConsume:
+    """Of librdkafka: between `poll` and `consume` there is time for a rebalance."""
+
+    def __init__(self, consumer):
+        self._consumer = consumer
+
+    def __getattr__(self, name):
+        return getattr(self._consumer, name)
+
+    def consume(self, count, timeout):
+        time.sleep(0.3)
+        return self._consumer.consume(count, timeout)
+
+
 def test_every_record_goes_to_one_member(clients, members, unique):
     topic = clients.topic(unique, partitions=4)
     both = [members(clients.consumer(topic), [topic]) for _ in range(2)]

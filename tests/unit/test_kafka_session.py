@@ -68,6 +68,21 @@ def test_what_was_polled_and_not_yet_claimed_is_never_committed():
     assert f.consumer.commits == [{P0: 15}]
 
 
+def test_what_a_failed_poll_has_passed_is_never_committed():
+    f = Fixture()
+    f.consumer.group = {P0: 10}
+    f.assign(P0)
+    done = f.session.begin(Frontier())
+    f.read(done, records(P0, 10, 5))
+    f.consumer.position = {P0: 20}
+    f.consumer.script.append(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        f.session.poll()
+    done.finalize()
+    f.session.close()
+    assert f.consumer.commits == [{P0: 15}]
+
+
 @pytest.mark.parametrize("assignment", ["group", "shards"])
 @pytest.mark.parametrize("frontier", [Frontier(), Frontier({P0: 10})], ids=["first", "later"])
 def test_a_bundle_that_the_runner_repeats_is_read_again_from_its_beginning(assignment, frontier):

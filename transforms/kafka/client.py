@@ -153,7 +153,7 @@ class Consumer(OffsetStore, Protocol):
 
     def poll(self, timeout_s: float, max_records: int) -> list[KafkaRecord]:
         """Returns what is there, at most `max_records`, in order per partition; waits up to the
-        timeout only while nothing is there.
+        timeout only while nothing is there. A poll that raises has taken nothing.
 
         A header's name that is not UTF-8 is decoded with `surrogateescape`, and stops nothing:
         `name.encode("utf-8", "surrogateescape")` gives its bytes. With librdkafka a name ends at
@@ -172,7 +172,8 @@ class Consumer(OffsetStore, Protocol):
         """Sets the next offset of assigned partitions; what was prefetched for them is dropped."""
 
     def positions(self) -> dict[Partition, int]:
-        """The next offset of every assigned partition, without asking a broker.
+        """The offset behind what `poll` has returned of every assigned partition, in a listener's
+        call, too; without asking a broker.
 
         Passes over offsets that hold no record (transaction markers, compacted ones), which no
         record would show: a range that ends with such is read when its position is there.

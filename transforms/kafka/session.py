@@ -177,6 +177,9 @@ class KafkaSession:
                     control.busy()
                 elif SOURCE not in self._bridge.health.in_trouble:
                     control.idled(self._clock() - began)
+        except BaseException:
+            self._unclaimed = True  # positions may be past what nobody has got
+            raise
         finally:
             control.refund(reserved - taken)
         return batch

@@ -125,9 +125,11 @@ class KafkaPythonConsumer(AskingConsumer):
             except Exception as error:
                 self._on_poll_failed(error)
                 polled = {}
-            self._raise_pending()
-            if polled or time.monotonic() >= deadline:
+            if polled:
                 return _records(polled)
+            self._raise_pending()
+            if time.monotonic() >= deadline:
+                return []
 
     def _raise_pending(self) -> None:
         error, self._error = self._error, None

@@ -162,7 +162,12 @@ class LibrdkafkaConsumer(AskingConsumer):
         if max_messages == 1:
             return [first]
         rebalances = self._rebalances
-        rest = self._consumer.consume(max_messages - 1, 0)
+        if first.error() is None:
+            self._places.in_hand = message_partition(first), message_offset(first)
+        try:
+            rest = self._consumer.consume(max_messages - 1, 0)
+        finally:
+            self._places.in_hand = None
         # A rebalance in between took away what `first` belongs to; the rest is newer.
         return [first, *rest] if rebalances == self._rebalances else rest
 
@@ -219,9 +224,11 @@ class LibrdkafkaConsumer(AskingConsumer):
             self._places.at_end(message_partition(message), message_offset(message))
         elif code == KafkaError._AUTO_OFFSET_RESET:
             where = message_partition(message)
-            cut = _CUT_AT.search(error.str())
-            at, cut_at = self.positions()[where], int(cut[1]) if cut else None
-            self._places.break_off(where, at, offset_gap(where, at, self.watermarks, cut_at))
+            at = self.positions().get(where)
+            if at is not None:
+                cut = _CUT_AT.search(error.str())
+                cut_at = int(cut[1]) if cut else None
+                self._places.break_off(where, at, offset_gap(where, at, self.watermarks, cut_at))
         elif error.fatal() or code in ENDINGS:
             name = part_names([message_partition(message)])
             self._break(message, SourceError(f"read {name}@{message.offset()}: {error.str()}"))

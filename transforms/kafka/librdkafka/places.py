@@ -13,11 +13,13 @@ class Places:
     Attributes:
       broken: those that cannot be read on, with the offset and the reason.
       unheard: those of which nothing has come since they were assigned or sought.
+      in_hand: a message that was taken and is not handed on yet: its partition and offset.
     """
 
     def __init__(self) -> None:
         self.broken: dict[Partition, tuple[int, Exception]] = {}
         self.unheard: set[Partition] = set()
+        self.in_hand: tuple[Partition, int] | None = None
         self._starts: dict[Partition, int] = {}
         self._ends: dict[Partition, int] = {}
 
@@ -75,4 +77,7 @@ class Places:
                 continue
             known = part not in self.unheard and reached[part] >= 0
             found[part] = max(reached[part] if known else start, self._ends.get(part, 0))
+        if self.in_hand is not None and self.in_hand[0] in found:
+            part, offset = self.in_hand
+            found[part] = min(found[part], offset)
         return found

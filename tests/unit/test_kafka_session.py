@@ -320,14 +320,18 @@ def test_a_gap_is_an_error_unless_the_bridge_is_to_continue():
     assert f.consumer.commits[-1] == {P0: 17}
 
 
-def test_what_was_read_before_a_gap_is_not_committed_behind_it():
+def test_a_gap_is_passed_over_when_all_before_it_is_delivered():
     f = owning(on_offset_gap="continue")
     bundle = f.session.begin(Frontier())
     f.read(bundle, records(P0, 10, 3))
-    f.consumer.script.append(raising(gap(13, 13, 3)))
+    f.consumer.script += [raising(gap(13, 13, 3))] * 2
     f.session.poll()
+    assert (f.consumer.seeks, f.consumer.commits) == ([], [])
     bundle.finalize()
-    assert f.consumer.commits[-1][P0] == 3
+    f.session.poll()
+    f.session.poll()
+    assert f.consumer.seeks == [{P0: 3}]
+    assert [commit[P0] for commit in f.consumer.commits] == [13, 3]
 
 
 def test_commits_say_which_topic_they_are_of():

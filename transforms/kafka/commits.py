@@ -135,6 +135,11 @@ class Commits:
             with self._lock:
                 self._confirmed[partition, epoch] = offset
 
+    def awaits(self, partition: Partition) -> bool:
+        """Whether something that was claimed of a partition is not confirmed yet."""
+        with self._lock:
+            return any(partition in bundle.claims for bundle in self._open)
+
     def release(self, partitions: Iterable[Partition]) -> None:
         """Counts what was claimed of these partitions and not confirmed: others read it again."""
         with self._lock:

@@ -458,13 +458,19 @@ class KafkaSession:
             self._resume(gap)
 
     def _go_on_after(self, gap: OffsetGapError) -> None:
-        """Goes on behind a gap that a poll has found, if `on_offset_gap` says so."""
+        """Goes on behind a gap that a poll has found, if `on_offset_gap` says so; where it goes on
+        is committed at once, so that all before the gap has to be delivered. Until then polls find
+        the gap again."""
         part = (gap.topic, gap.partition)
         epoch = self._epochs.get(part)
         self._look_for_changed_topics()  # which may be what the gap comes from
-        if self._epochs.get(part) == epoch:
-            self._count(gap)
-            self._resume(gap)
+        if self._epochs.get(part) != epoch:
+            return
+        if self._config.on_offset_gap == "continue" and self._commits.awaits(part):
+            time.sleep(POLL_SLICE_S)
+            return
+        self._count(gap)
+        self._resume(gap)
 
     def _resume(self, gap: OffsetGapError) -> None:
         part = (gap.topic, gap.partition)

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import fastavro
 import pytest
 
+from transforms import filesystem
 from transforms.archive import layout, writer
 from transforms.archive.selection import Selection
 from transforms.archive.session import ArchiveSession, Place
@@ -120,6 +122,23 @@ def test_no_place_for_files_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DeliveryError, match=f"archive {tmp_path}/file/a: no place for files"):
         write(tmp_path / "file" / "a", stream(1))
+
+
+def test_files_that_are_late_for_one_flush_are_no_failure_of_the_next(tmp_path, monkeypatch):
+    """As at a rebalance, which waits less long than the end of a bundle."""
+    may_publish, publish = threading.Event(), filesystem.publish
+    monkeypatch.setattr(
+        filesystem, "publish", lambda *args: may_publish.wait(10) and publish(*args)
+    )
+    with a_bridge() as bridge:
+        config = ArchiveSinkConfig(bridge.config, str(tmp_path), topic="news")
+        opened = bridge.borrow_writer("archive", lambda: ArchiveWriter(config, bridge))
+        opened.write(stream(10))
+        assert not bridge.flush_writers(0.1)
+        may_publish.set()
+        opened.flush(10)
+        assert bridge.counts.totals()["delivered"] == 10
+        bridge.return_writer(opened)
 
 
 def test_what_a_killed_writer_has_left_goes_and_what_a_live_one_has_stays(tmp_path):

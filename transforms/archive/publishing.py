@@ -85,11 +85,11 @@ class Publisher:
         if self._failure is not None:
             raise self._failure
 
-    def wait(self, timeout_s: float) -> None:
-        """Returns when all files are visible.
+    def wait(self, timeout_s: float) -> int:
+        """Waits until all files are visible; returns how many are not yet.
 
         Raises:
-          TransferError: one is not.
+          TransferError: one will never be.
         """
         with self._lock:
             pending = set(self._pending)
@@ -97,12 +97,7 @@ class Publisher:
         for published in done:  # its callback, which does the same, may not have run yet
             self._note(published)
         self.check()
-        if late:
-            self._failure = DeliveryError(
-                f"archive: {len(late)} files are not visible after {timeout_s:.0f} s; make them "
-                "smaller, or --delivery_timeout_s longer"
-            )
-            raise self._failure
+        return len(late)
 
     @property
     def progress(self) -> int | None:

@@ -238,10 +238,15 @@ class ArchiveWriter:
                 raise self._failure
             for file in list(self._files.values()):
                 self._close(file)
-            self._publisher.wait(timeout_s)
+            late = self._publisher.wait(timeout_s)
         except TransferError as error:
             self._failure = self._failure or error
             raise
+        if late:
+            raise DeliveryError(
+                f"archive: {late} files are not visible after {timeout_s:.0f} s; make them "
+                "smaller, or the time that they have longer"
+            )
 
     @property
     def clean(self) -> bool:

@@ -50,6 +50,14 @@ def test_without_a_place_the_error_ends_the_run():
     bridge.flush_dead_letters(1)
 
 
+def test_two_messages_of_one_name_are_two_letters_and_one_that_is_repeated_is_one(bridge, sink):
+    made_anew = record(1, size=2)
+    for original in (record(1), made_anew, record(1)):
+        bridge.give_up(original, POISON, "map")
+    bridge.flush_dead_letters(1)
+    assert [letter.original for letter in sink.writes[0]] == [record(1), made_anew]
+
+
 def test_a_letter_holds_the_original_and_its_context(bridge, sink):
     message = PubsubRecord(b"d", {"a": "1"}, "o", "55", 66)
     bridge.give_up(message, RefusedError("publish t: refused", "try later"), "write", attempts=3)

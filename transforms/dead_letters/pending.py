@@ -35,7 +35,7 @@ class PendingLetters:
         self._counts = counts
         self._timeout_s = timeout_s
         self._lock = threading.RLock()
-        self._letters: dict[str, DeadLetter] = {}
+        self._letters: dict[KafkaRecord | PubsubRecord, DeadLetter] = {}
         self._payload_bytes = 0
         self._sink: DeadLetterSink | None = None
 
@@ -54,9 +54,9 @@ class PendingLetters:
             VERSION,
         )
         with self._lock:
-            if original.name not in self._letters:
+            if original not in self._letters:
                 self._payload_bytes += original.payload_bytes
-            self._letters[original.name] = letter
+            self._letters[original] = letter
             if len(self._letters) >= _MOST_LETTERS or self._payload_bytes >= _MOST_BYTES:
                 self.flush(self._timeout_s)
 

@@ -15,7 +15,7 @@ from transforms.absent import AGAIN_AFTER_S
 from transforms.destinations import parse
 from transforms.errors import DeliveryError, RefusedError, TopicError
 from transforms.pubsub.client import wire
-from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter
+from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter, _started_pool
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 
@@ -72,6 +72,23 @@ def writer(publisher):
     opened = writer_for(publisher)
     yield opened
     opened.close()
+
+
+def test_where_threads_cannot_be_had_none_is_left_waiting(monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def start_three(thread):
+        if len(started) == 3:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_three)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        _started_pool()
+    for thread in started:
+        thread.join(5)
+        assert not thread.is_alive()
 
 
 @settings(max_examples=30, deadline=None)

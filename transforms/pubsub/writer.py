@@ -48,8 +48,13 @@ def _started_pool() -> ThreadPoolExecutor:
     """All threads at once: by itself a pool starts the last of them hours later."""
     pool = ThreadPoolExecutor(REQUESTS, "publish")
     started = threading.Barrier(REQUESTS + 1)
-    for _ in range(REQUESTS):
-        pool.submit(started.wait)
+    try:
+        for _ in range(REQUESTS):
+            pool.submit(started.wait)
+    except BaseException:  # there can be no more threads: those that wait would never end
+        started.abort()
+        pool.shutdown(wait=False)
+        raise
     started.wait()
     return pool
 

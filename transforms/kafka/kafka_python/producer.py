@@ -175,6 +175,8 @@ class KafkaPythonProducer(FlushingProducer):
             with contextlib.suppress(errors.KafkaError, IndexError):
                 self._pending[0][0].get(left)
             self._collect()
+        with self._lock:
+            pass  # another thread may be about to note the failure of what it has collected
 
     def close(self) -> None:
         if self._closed:

@@ -11,6 +11,7 @@
         ├── DeliveryError    a write was not confirmed in time, or not allowed
         │   └── TopicError        the topic to write to is not there, or may not be written to
         ├── CommitError      a commit or ack failed; the messages come again
+        │   └── AckError          and of which messages
         └── SourceError      reading failed
             ├── UnavailableError  a service does not answer now; asking again may help
             └── OffsetGapError    offsets that should be read no longer exist
@@ -21,6 +22,8 @@ and processes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class BridgeError(Exception):
@@ -89,6 +92,22 @@ class TopicError(DeliveryError):
 
 class CommitError(TransferError):
     """A commit or an ack failed: what it covered will be read again."""
+
+
+class AckError(CommitError):
+    """Some messages could not be acknowledged, or their leases not be changed.
+
+    Attributes:
+      ack_ids: theirs.
+    """
+
+    def __init__(self, what: str, ack_ids: Sequence[str]) -> None:
+        super().__init__(what, ack_ids)
+        self.what = what
+        self.ack_ids = ack_ids
+
+    def __str__(self) -> str:
+        return self.what
 
 
 class SourceError(TransferError):

@@ -10,10 +10,11 @@ import pytest
 from ends import until
 
 from transforms.control import Bounds, Rounds
-from transforms.errors import CommitError, SourceError, UnavailableError
-from transforms.health import SOURCE
+from transforms.errors import AckError, CommitError, SourceError, UnavailableError
+from transforms.health import COMMITS, SOURCE
 from transforms.pubsub.client import Pulled
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
+from transforms.pubsub.window import PARK_S, Window
 from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 
@@ -208,6 +209,61 @@ def test_a_pull_that_ends_in_a_defect_ends_the_run(fixture):
     fixture.subscriber.pull_error = KeyError("received_messages")
     with pytest.raises(SourceError, match=r"pull projects/p/subscriptions/s: KeyError"):
         until(lambda: fixture.take(fixture.session.begin()), "the pull fails", 5)
+
+
+def test_pulls_that_fail_are_trouble_whatever_else_the_service_answers(fixture):
+    fixture.bridge.health._clock = fixture.clock
+    fixture.subscriber.pull_error = UnavailableError("pull s: quota exceeded")
+    until(lambda: fixture.bridge.health.in_trouble, "trouble", 5)
+    fixture.clock.now += 4
+    fixture.take(fixture.session.begin())
+    assert fixture.bridge.health.in_trouble == (SOURCE,)
+    fixture.subscriber.pull_error = None
+    until(lambda: not fixture.session._pulls_fail, "a pull that returns", 5)
+    fixture.clock.now += 4
+    fixture.take(fixture.session.begin())
+    assert fixture.bridge.health.in_trouble == ()
+
+
+def test_acks_that_fail_are_trouble_until_one_succeeds_or_none_is_wanted(fixture):
+    fixture.subscriber.ack_error = CommitError("acknowledge s: no answer")
+    fixture.confirm(fixture.read(batch(1)))
+    assert fixture.bridge.health.in_trouble == (COMMITS,)
+    fixture.clock.now += 4
+    fixture.take(fixture.session.begin())
+    assert fixture.bridge.health.in_trouble == ()
+
+
+def test_of_an_ack_that_fails_in_part_only_that_part_is_an_error(fixture):
+    messages = batch(4)
+    left = messages.where(lambda record: record in messages.records[2:])
+    fixture.subscriber.ack_error = AckError("acknowledge s: no answer", left.ack_ids)
+    fixture.confirm(fixture.read(messages))
+    fixture.subscriber.ack_error = None
+    fixture.confirm(fixture.read(again(left)))
+    fixture.bridge.close()
+    assert fixture.bridge.failure is None
+
+
+def test_what_is_put_off_is_remembered_until_it_comes_again():
+    fixture = Fixture(window=Window(0, 1, 10.0))
+    for n in range(4):
+        fixture.subscriber.waiting.put(batch(1))
+        until(lambda: len(fixture.subscriber.modified) > n, "it is put off", 5)  # noqa: B023
+        fixture.clock.now += PARK_S / 2
+    until(lambda: len(fixture.session._parked) == 3, "the first is forgotten", 5)
+    fixture.bridge.close()
+    assert len(fixture.subscriber.modified[-1][1]) == 3
+
+
+def test_what_a_stream_sends_is_held_while_it_waits_for_its_rate():
+    subscriber = ScriptedSubscriber()
+    subscriber.stream = lambda *_: iter([batch(40)])
+    fixture = Fixture(Bounds(max_rate=1), subscriber, pull="streaming")
+    until(lambda: fixture.session._leases.holding, "its leases", 5)
+    assert not fixture.session._prefetched
+    fixture.bridge.control.stop("enough")
+    fixture.bridge.close()
 
 
 def test_leases_are_extended_until_the_longest_lease():

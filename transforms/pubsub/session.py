@@ -21,8 +21,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from transforms.errors import BridgeError, CommitError, SourceError, UnavailableError
-from transforms.health import SOURCE, pauses
+from transforms.errors import (
+    AckError,
+    BridgeError,
+    CommitError,
+    SourceError,
+    UnavailableError,
+)
+from transforms.health import COMMITS, SOURCE, pauses
 from transforms.pubsub.client import Pulled, Subscriber
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Lease, Leases, ack_ids
 from transforms.pubsub.service import DEFAULT, Service
@@ -146,9 +152,10 @@ class PubsubSession:
         self._unacked: set[str] = set()
         self._acks = ThreadPoolExecutor(1, "ack")
         self._acking: Future[None] | None = None
-        self._heard_at = self._came_at = clock()
+        self._heard_at = self._came_at = self._pull_began_at = clock()
+        self._pull_failed = False
         self._drain = Drain(config.window) if config.window is not None else None
-        self._parked: list[str] = []
+        self._parked: collections.deque[tuple[float, list[str]]] = collections.deque()
         self._open: list[PubsubBundle] = []
         self._closed = False
         self._ended = threading.Event()
@@ -202,8 +209,9 @@ class PubsubSession:
         return PubsubBatch()
 
     def _ask_after_silence(self) -> None:
-        """A pull that returns nothing looks the same whether there is nothing or nobody."""
-        if self._clock() - self._heard_at < SILENCE_S:
+        """A pull that returns nothing looks the same whether there is nothing or nobody. Where
+        pulls fail, that the service answers something else proves nothing."""
+        if self._clock() - self._heard_at < SILENCE_S or self._pulls_fail:
             return
         try:
             self._subscriber.ask(_ASK_TIMEOUT_S)
@@ -211,6 +219,14 @@ class PubsubSession:
             self._bridge.health.failed(SOURCE, error)
         else:
             self._heard()
+            if not self._is_acking:
+                self._bridge.health.dropped(COMMITS)
+
+    @property
+    def _pulls_fail(self) -> bool:
+        """Whether the last pull has; a stream does not while it lasts."""
+        lasts = self._clock() - self._pull_began_at >= SILENCE_S
+        return self._pull_failed and not (self._config.pull == "streaming" and lasts)
 
     def _heard(self) -> None:
         self._heard_at = self._clock()
@@ -284,15 +300,20 @@ class PubsubSession:
             _log.exception("acknowledge %s", name)
             self._ack_failed(leases, CommitError(f"acknowledge {name}: {type(error).__name__}"))
         else:
+            self._bridge.health.answered(COMMITS)
             self._acked_again(leases)
         finally:
             self._leases.forget(leases)
 
     def _ack_failed(self, leases: Sequence[Lease], error: CommitError) -> None:
         _log.warning("%s; these messages come again", error)
+        self._bridge.health.failed(COMMITS, error)
+        failed = set(error.ack_ids if isinstance(error, AckError) else ack_ids(leases))
         with self._changed:
             self._ack_error = error
-            self._unacked.update(*(lease.message_ids for lease in leases))
+            for lease in leases:
+                pairs = zip(lease.ack_ids, lease.message_ids, strict=True)
+                self._unacked.update(of for ack_id, of in pairs if ack_id in failed)
         self._bridge.counts.add("commit_failures")
         self._leases.expect_again(leases)
 
@@ -331,10 +352,11 @@ class PubsubSession:
 
     def _give_back_parked(self) -> None:
         """Hands out again at once what the window did not have: another run may want it."""
-        if not self._parked:
+        parked = [ack_id for _, ack_ids_of_pull in self._parked for ack_id in ack_ids_of_pull]
+        if not parked:
             return
         try:
-            self._subscriber.modify_ack_deadline(self._parked, 0, REQUEST_TIMEOUT_S)
+            self._subscriber.modify_ack_deadline(parked, 0, REQUEST_TIMEOUT_S)
         except CommitError as error:
             _log.debug("%s; these messages come again later", error)
 
@@ -361,10 +383,13 @@ class PubsubSession:
         pauses_s = pauses()
         try:
             while self._wait_for_room():
+                self._pull_began_at = self._clock()
                 try:
                     pull()
+                    self._pull_failed = False
                     pauses_s = pauses()
                 except UnavailableError as error:
+                    self._pull_failed = True
                     self._bridge.health.failed(SOURCE, error)
                     self._ended.wait(next(pauses_s))
         except BridgeError as error:
@@ -402,7 +427,8 @@ class PubsubSession:
             pulled = self._pull_of_window(reserved, self._drain)
         finally:
             with self._changed:
-                self._hold(pulled)
+                if pulled:
+                    self._prefetch(self._hold(pulled))
                 control.refund(reserved - len(pulled))
                 self._pulling = False
 
@@ -437,11 +463,13 @@ class PubsubSession:
         for pulled in self._subscriber.stream(
             2 * limits.bundle_messages, 2 * limits.bundle_bytes, self._leases.lease_s
         ):
+            batch = self._hold(pulled) if pulled else None
             left = len(pulled)
             while left and not control.stopping:
                 left -= control.reserve(left)
                 time.sleep(_WAIT_S / 10 if left else 0)
-            self._hold(pulled)
+            if batch is not None:
+                self._prefetch(batch)
             if not self._wait_for_room():
                 self._subscriber.cancel()
 
@@ -456,18 +484,27 @@ class PubsubSession:
         try:
             self._subscriber.acknowledge(pulled.where(window.is_before).ack_ids, REQUEST_TIMEOUT_S)
             self._subscriber.modify_ack_deadline(younger, PARK_S, REQUEST_TIMEOUT_S)
-            self._parked += younger
+            self._park(younger)
         except CommitError as error:
             _log.debug("%s; these messages come again", error)
         return pulled.where(window.__contains__)
 
-    def _hold(self, pulled: Pulled) -> None:
-        if not pulled:
-            return
+    def _park(self, ack_ids: list[str]) -> None:
+        """Remembers what is put off, until it comes again, with other ids."""
+        now = self._clock()
+        while self._parked and now - self._parked[0][0] > PARK_S:
+            self._parked.popleft()
+        self._parked.append((now, ack_ids))
+
+    def _hold(self, pulled: Pulled) -> PubsubBatch:
+        """From now on its leases are kept up."""
         self._heard()
         self._came_at = self._clock()
         message_ids = [record[3] for record in pulled.records]
+        lease = self._leases.hold(pulled.ack_ids, message_ids)
+        return PubsubBatch(lease, pulled.records, pulled.attempts)
+
+    def _prefetch(self, batch: PubsubBatch) -> None:
         with self._changed:
-            lease = self._leases.hold(pulled.ack_ids, message_ids)
-            self._prefetched.append(PubsubBatch(lease, pulled.records, pulled.attempts))
+            self._prefetched.append(batch)
             self._changed.notify_all()

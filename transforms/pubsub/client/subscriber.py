@@ -17,7 +17,7 @@ from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from transforms import limits
-from transforms.errors import CommitError, SourceError, UnavailableError
+from transforms.errors import AckError, SourceError, UnavailableError
 from transforms.pubsub.client.common import TRANSIENT, explain, open_channel
 from transforms.pubsub.service import DEFAULT, Service
 from transforms.records import PubsubRecord
@@ -158,7 +158,7 @@ class Subscriber:
         """Acknowledges; a stale id is accepted by the service without a word.
 
         Raises:
-          CommitError: some were not acknowledged, and will be delivered again.
+          AckError: some were not acknowledged, and will be delivered again.
         """
         self._each_chunk("acknowledge", types.AcknowledgeRequest, ack_ids, timeout_s)
 
@@ -168,7 +168,7 @@ class Subscriber:
         """Extends the leases of messages to `ack_deadline_s` from now; 0 gives them back (nack).
 
         Raises:
-          CommitError: some leases were not changed.
+          AckError: some leases were not changed.
         """
         self._each_chunk(
             "modify_ack_deadline",
@@ -203,9 +203,8 @@ class Subscriber:
                     request=kind.wrap(request), retry=retry, timeout=ConstantTimeout(timeout_s)
                 )
             except (api.GoogleAPICallError, api.RetryError) as error:
-                raise CommitError(
-                    explain(method, self._subscription, error, self._service)
-                ) from error
+                why = explain(method, self._subscription, error, self._service)
+                raise AckError(why, ack_ids[start:]) from error
 
     def _raise_unless_over(self, error: Exception, timeout_s: float) -> None:
         """Raises what a pull ended with, unless it was cancelled here or had nothing to return."""

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,7 @@ from transforms.kafka.client import Admin, Offsets, Partition
 from transforms.pubsub import client as pubsub
 from transforms.pubsub.temporary import Past
 from transforms.ranges import Ranges
+from transforms.times import rfc3339
 
 _log = logging.getLogger(__name__)
 
@@ -254,5 +254,5 @@ def _doubts_of_pubsub(options: Options, past: Past | None) -> list[str]:
         return []
     if past.snapshot:
         return [f"{past.topic} is read as {past.snapshot} has it, not before"]
-    moment = datetime.fromtimestamp((past.since_ms or 0) // 1000, timezone.utc)
-    return [f"{past.topic} is read from {moment:%Y-%m-%dT%H:%M:%SZ} on, not before"]
+    since = rfc3339(past.since_ms or 0, to="seconds")
+    return [f"{past.topic} is read from {since} on, not before"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime, timezone
 from functools import partial
 
 from pipelines import backfill_state
@@ -13,6 +12,7 @@ from pipelines.preflight import common
 from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Look, Say
 from transforms.errors import PreflightError
 from transforms.pubsub import client as pubsub
+from transforms.times import rfc3339
 
 _ACK_DEADLINE_S = 10
 _EXPIRES_AFTER_S = 7 * 86_400
@@ -72,7 +72,7 @@ def note(options: Options, facts: Facts, say: Say) -> None:
     wanted_ms = facts.wanted.from_ms
     if facts.kept_since_ms and (wanted_ms is None or wanted_ms < facts.kept_since_ms):
         say(
-            f"read {facts.pubsub_topic}: it keeps messages since {_rfc3339(facts.kept_since_ms)}; "
+            f"read {facts.pubsub_topic}: it keeps messages since {rfc3339(facts.kept_since_ms)}; "
             "what was published before is not there any more"
         )
 
@@ -99,7 +99,7 @@ def _begin_backfill(options: Options, facts: Facts, say: Say) -> Facts:
     run_all({action: partial(_make_and_move, options, facts)}, ACTION_S)
     whose = "" if options.create_subscription_from else ", for every reader of this subscription"
     begin_ms = facts.wanted.from_ms
-    where = "its oldest message" if begin_ms is None else _rfc3339(begin_ms)
+    where = "its oldest message" if begin_ms is None else rfc3339(begin_ms)
     say(f"{action}: moved to {where}{whose}")
     return facts
 
@@ -170,8 +170,4 @@ def _target(options: Options) -> str:
         return options.seek.snapshot
     if options.seek.kind == "now":
         return "now"
-    return _rfc3339(options.seek.timestamp_ms or 0)
-
-
-def _rfc3339(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, timezone.utc).isoformat(timespec="milliseconds")
+    return rfc3339(options.seek.timestamp_ms or 0)

@@ -31,6 +31,7 @@ PURE = {
     "transforms/limits.py": (),
     "transforms/errors.py": (),
     "transforms/records.py": (),
+    "transforms/times.py": (),
     **dict.fromkeys(
         (
             "transforms/attributes.py",

@@ -303,19 +303,19 @@ def test_a_detached_subscription_is_refused(cluster: FakeCluster, service: FakeP
 
 
 @pytest.mark.parametrize(
-    ("seek", "done"),
+    ("seek", "done", "where"),
     [
-        ("now", (NOW_MS, None)),
-        ("timestamp=2023-11-14T22:13:20Z", (NOW_MS, None)),
-        ("snapshot=night", (None, "projects/p/snapshots/night")),
+        ("now", (NOW_MS, None), "now"),
+        ("timestamp=2023-11-14T22:13:20Z", (NOW_MS, None), "2023-11-14T22:13:20.000Z"),
+        ("snapshot=night", (None, "projects/p/snapshots/night"), "projects/p/snapshots/night"),
     ],
 )
 def test_seek_is_done_once_and_said_to_move_every_reader(
-    cluster: FakeCluster, service: FakePubsub, seek: str, done: Any
+    cluster: FakeCluster, service: FakePubsub, seek: str, done: Any, where: str
 ) -> None:
     _, said = check(ps_to_kafka(f"--seek={seek}"))
     assert service.seeks == [done]
-    assert "every reader" in said[0]
+    assert f"moved to {where}, for every reader" in said[0]
 
 
 def test_seek_into_the_future_would_drop_messages_and_is_refused(

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transforms.audit.identity import id_of_key
 from transforms.audit.rows import NUMBERS, Missing, Others, Row, total
+from transforms.identity import id_of_key
 from transforms.ranges import Span
 from transforms.times import rfc3339
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from transforms import filesystem
-from transforms.audit.identity import number
 from transforms.dead_letters.avro import from_avro
 from transforms.deadlines import PATIENCE_S
 from transforms.errors import SourceError
+from transforms.identity import number
 from transforms.records import KafkaRecord, PubsubRecord
 
 _log = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.feed import Feed, Reader
+from benchmarks.processes import ROOT
 from benchmarks.soak_ends import CommitLag, sample
 from benchmarks.soak_figures import Sample, percentile
 from pipelines.environment import environment
@@ -22,8 +23,6 @@ from transforms.errors import TransferError
 from transforms.kafka.client import KafkaConfig
 from transforms.kafka.clients import open_admin
 from transforms.pubsub import client as pubsub
-
-ROOT = Path(__file__).parents[1]
 
 SIZE_BYTES = 250
 PARTITIONS = 4

@@ -90,7 +90,7 @@ class Clock:
     def __init__(self, bridge: Bridge, broker: int) -> None:
         self._bridge = bridge
         self._broker = broker
-        self.began = self.ended = (0.0, 0.0, 0.0)
+        self.began = (0.0, 0.0, 0.0)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

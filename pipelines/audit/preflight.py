@@ -85,7 +85,7 @@ def check(options: Options, now_ms: int) -> Facts:
         found = run_all(checks, CHECKS_S)
     kafka: KafkaFacts = found[brokers]
     past: Past | None = found.get(topic)
-    doubts = [*_doubts_of_kafka(kafka.begin), *_doubts_of_pubsub(options, past)]
+    doubts = [*_doubts_of_kafka(kafka.begin), *_doubts_of_pubsub(past)]
     return Facts(now_ms, kafka, past, found.get("dead letters"), tuple(doubts))
 
 
@@ -249,7 +249,7 @@ def _doubts_of_kafka(begin: Offsets) -> list[str]:
     return [f"the destination is read from {', '.join(late[:5])} on"] if late else []
 
 
-def _doubts_of_pubsub(options: Options, past: Past | None) -> list[str]:
+def _doubts_of_pubsub(past: Past | None) -> list[str]:
     if past is None:
         return []
     if past.snapshot:

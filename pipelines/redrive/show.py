@@ -37,7 +37,7 @@ class Listing:
     def print(self, title: str, file: TextIO | None = None) -> None:
         """Prints it, if there is something: on a terminal as wide as that, else a line a letter."""
         file = file or sys.stdout
-        if not self._rows or file is None:
+        if not self._rows:
             return
         lines = [Text(f"{title}:"), _table(self._rows, file.isatty())]
         if more := self._totals.total() - len(self._rows):

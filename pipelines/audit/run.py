@@ -33,10 +33,6 @@ Ledger = KafkaLedger | PubsubLedger
 Batches = Generator[list[Any], None, None]
 
 
-class Stopped(TransferError):
-    """The audit was asked to stop."""
-
-
 class Audit:
     """One audit.
 
@@ -104,7 +100,7 @@ class Audit:
                 if self._control.stopping:
                     break
         if self._control.stopping:
-            raise Stopped(f"stopped ({self._control.stop_reason})")
+            raise TransferError(f"stopped ({self._control.stop_reason})")
 
     def _source(self) -> Batches:
         if self._options.from_kafka:

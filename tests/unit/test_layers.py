@@ -57,7 +57,7 @@ PURE = {
         ),
     ),
     "transforms/nights.py": (),
-    "transforms/topic_names.py": (),
+    "transforms/topic_names.py": ("transforms.limits",),
     "transforms/destinations.py": (
         "transforms.topic_names",
         "transforms.records",

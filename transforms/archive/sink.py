@@ -49,8 +49,8 @@ class WriteToArchive(beam.PTransform):
     Guarantee: a bundle ends only when each of its records lies in a file that is complete and
       visible (local ones are on the disk); else it fails, and its source delivers it again.
     On restart: files that were not complete are removed. What was written and not committed is
-      written again: a Kafka record's new file replaces the old one, a Pub/Sub message may be there
-      twice, with the same id.
+      written again: of Kafka records, what two files have goes from one of them (`leftovers`); a
+      Pub/Sub message may be there twice, with the same id.
     """
 
     def __init__(self, config: ArchiveSinkConfig) -> None:

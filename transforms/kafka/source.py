@@ -1,4 +1,4 @@
-"""`ReadFromKafka`: an unbounded source of whole Kafka records."""
+"""`ReadFromKafka`: a source of whole Kafka records, without end or of given offsets."""
 
 from __future__ import annotations
 

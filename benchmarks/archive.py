@@ -33,7 +33,8 @@ from benchmarks.stack import PARTITIONS, Kafka
 from pipelines import rounds
 from pipelines.local.stack import EmbeddedStack
 from transforms import registry
-from transforms.archive.sink import ArchiveSinkConfig, WriteToArchive
+from transforms.archive.sink import WriteToArchive
+from transforms.archive.writer import ArchiveSinkConfig
 from transforms.control import Bounds
 from transforms.kafka.client import ConsumerConfig, KafkaConfig, ProducerConfig
 from transforms.kafka.clients import open_producer

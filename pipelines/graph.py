@@ -196,7 +196,8 @@ def _to_kafka(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
 
 
 def _to_archive(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
-    from transforms.archive.sink import ArchiveSinkConfig, WriteToArchive
+    from transforms.archive.sink import WriteToArchive
+    from transforms.archive.writer import ArchiveSinkConfig
 
     sink = ArchiveSinkConfig(
         bridge=bridge,

@@ -38,7 +38,7 @@ from transforms.archive.writer import ArchiveSinkConfig
 from transforms.control import Bounds
 from transforms.kafka.client import ConsumerConfig, KafkaConfig, ProducerConfig
 from transforms.kafka.clients import open_producer
-from transforms.kafka.selection import KafkaSourceConfig
+from transforms.kafka.session import KafkaSourceConfig
 from transforms.kafka.source import ReadFromKafka
 from transforms.records import KafkaRecord
 from transforms.registry import Bridge, BridgeConfig

@@ -12,7 +12,7 @@ from pipelines.preflight.templates import resolved
 from transforms import origins
 from transforms.convert import Routing, ToKafka, ToPubsub
 from transforms.kafka.client import ConsumerConfig, ProducerConfig
-from transforms.kafka.selection import KafkaSourceConfig
+from transforms.kafka.session import KafkaSourceConfig
 from transforms.kafka.sink import WriteToKafka
 from transforms.kafka.source import ReadFromKafka
 from transforms.kafka.writer import KafkaSinkConfig

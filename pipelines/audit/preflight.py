@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from pipelines.audit.options import Options
-from pipelines.checks import quiet_clients, retried, run_all
+from pipelines.checks import check_again, quiet_clients, run_all
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, CHECKS_S
 from transforms.audit.kafka_ledger import Asked
@@ -70,7 +70,7 @@ def check(options: Options, now_ms: int) -> Facts:
     """
     brokers, topic = f"Kafka at {options.bootstrap_servers}", _pubsub_side(options)
     checks: dict[str, Callable[[], Any]] = {
-        brokers: partial(retried, partial(_kafka, options)),
+        brokers: partial(check_again, partial(_kafka, options)),
     }
     if topic:
         checks[topic] = partial(_past, options, now_ms)

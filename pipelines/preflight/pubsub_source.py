@@ -6,7 +6,7 @@ from contextlib import closing
 from functools import partial
 
 from pipelines import backfill_state
-from pipelines.checks import retried, run_all
+from pipelines.checks import check_again, run_all
 from pipelines.options import BACKFILL, Options
 from pipelines.preflight import common
 from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Look, Say
@@ -111,7 +111,7 @@ def status(options: Options, facts: Facts) -> Facts:
       PreflightError: that cannot be read, or not be written.
     """
     action = f"look what {facts.name} has done"
-    load = partial(retried, partial(backfill_state.load, options, facts))
+    load = partial(check_again, partial(backfill_state.load, options, facts))
     found, marked = run_all({action: load}, ACTION_S)[action]
     if facts.state:
         run_all({facts.state: partial(common.check_state, facts.state)}, ACTION_S)

@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from pipelines.checks import quiet_clients, retried, run_all
+from pipelines.checks import check_again, quiet_clients, run_all
 from pipelines.options import KAFKA_TO_PS, Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CHECKS_S, Facts
@@ -26,7 +26,7 @@ def found(options: Options, facts: Facts) -> dict[str, Any]:
     dead_letter = None if place is None else _with_scheme(place.kind, place.name)
     if options.pipeline == KAFKA_TO_PS:
         brokers = f"Kafka at {options.bootstrap_servers}"
-        check = partial(retried, partial(_kafka_source, options, facts))
+        check = partial(check_again, partial(_kafka_source, options, facts))
         with quiet_clients(options.debug):
             source = run_all({brokers: check}, CHECKS_S)[brokers]
         destination = {

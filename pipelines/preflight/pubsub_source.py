@@ -43,6 +43,7 @@ def look(options: Options, known: Look) -> Found:
         "subscription": info.name,
         "pubsub_topic": info.topic,
         "ack_deadline_s": info.ack_deadline_s,
+        "ordered": info.ordered,
         "state": common.state_url(options, options.archive, known.name),
     }
 
@@ -74,6 +75,12 @@ def note(options: Options, facts: Facts, say: Say) -> None:
         say(
             f"read {facts.pubsub_topic}: it keeps messages since {rfc3339(facts.kept_since_ms)}; "
             "what was published before is not there any more"
+        )
+    if options.key.kind == "ordering_key" and not facts.ordered:
+        say(
+            f"read {facts.subscription}: it has no message ordering, so that messages of one "
+            "ordering key may be written in another order; only a new one can have it: "
+            "--enable-message-ordering"
         )
 
 

@@ -38,6 +38,7 @@ def found(options: Options, facts: Facts) -> dict[str, Any]:
             "subscription": options.subscription,
             "pubsub_topic": facts.pubsub_topic,
             "ack_deadline_s": facts.ack_deadline_s,
+            "ordered": facts.ordered,
         }
         destination = {"kafka_topic": options.kafka_topic}
         if options.template is None:
@@ -114,7 +115,7 @@ def _ps_to_kafka(source: dict[str, Any], destination: dict[str, Any]) -> list[tu
         (
             "from",
             f"{source['subscription']} of {source['pubsub_topic']}: ack deadline "
-            f"{source['ack_deadline_s']} s",
+            f"{source['ack_deadline_s']} s{'' if source['ordered'] else ', no message ordering'}",
         ),
         ("to", f"{destination['kafka_topic']}: {', '.join(_rules(destination))}"),
     ]

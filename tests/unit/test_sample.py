@@ -507,11 +507,14 @@ def test_the_rules_of_a_kafka_destination_are_told():
     facts = Facts(topic=TopicInfo("t", 1, 5_000, True, 60_000), pubsub_topic="projects/p/topics/x")
     there = sample_found.found(options, facts)
     assert dict(sample_found.lines(PS_TO_KAFKA, there)) == {
-        "from": "projects/p/subscriptions/sss of projects/p/topics/x: ack deadline 10 s",
+        "from": "projects/p/subscriptions/sss of projects/p/topics/x: ack deadline 10 s, no "
+        "message ordering",
         "to": "t: 1 partition, record batches of at most 5,000 bytes, compacted, so that every "
         "record needs a key, timestamps at most 60 s ahead",
         "dead letters": "kafka://dead",
     }
+    there = sample_found.found(options, facts.with_({"ordered": True}))
+    assert dict(sample_found.lines(PS_TO_KAFKA, there))["from"].endswith("ack deadline 10 s")
 
 
 # -- the command line ------------------------------------------------------------------------------

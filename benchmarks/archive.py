@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import cProfile
 import json
-import os
 import random
 import resource
 import string
@@ -28,22 +27,23 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from kafka import KafkaAdminClient
 
+from benchmarks.sampling import cpu_s
+from benchmarks.stack import PARTITIONS, Kafka
 from pipelines import rounds
 from pipelines.local.stack import EmbeddedStack
 from transforms import registry
-from transforms.archive.sink import ArchiveSinkConfig, WriteToArchive
+from transforms.archive.sink import WriteToArchive
+from transforms.archive.writer import ArchiveSinkConfig
 from transforms.control import Bounds
 from transforms.kafka.client import ConsumerConfig, KafkaConfig, ProducerConfig
 from transforms.kafka.clients import open_producer
-from transforms.kafka.selection import KafkaSourceConfig
+from transforms.kafka.session import KafkaSourceConfig
 from transforms.kafka.source import ReadFromKafka
 from transforms.records import KafkaRecord
 from transforms.registry import Bridge, BridgeConfig
 
 TOPIC = "bench"
-PARTITIONS = 4
 VARIANTS = 5_000
 """Different values; a block of an archive's file holds fewer."""
 
@@ -70,10 +70,8 @@ def _alert(numbers: random.Random, size: int) -> bytes:
 
 
 def fill(kafka: KafkaConfig, count: int, payloads: list[bytes]) -> None:
-    """Makes the topic, and writes records to its partitions in turn."""
-    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)) as admin:
-        spec = {"num_partitions": PARTITIONS, "replication_factor": 1}
-        admin.create_topics({TOPIC: spec}, wait_for_metadata=True)
+    """Makes the topic, and writes records with keys to its partitions in turn."""
+    Kafka(kafka.bootstrap_servers).create(TOPIC)
     with closing(open_producer(kafka, ProducerConfig(linger_ms=20))) as producer:
         for number in range(count):
             record = KafkaRecord(
@@ -93,12 +91,12 @@ class Clock:
     def __init__(self, bridge: Bridge, broker: int) -> None:
         self._bridge = bridge
         self._broker = broker
-        self.began = self.ended = (0.0, 0.0, 0.0)
+        self.began = (0.0, 0.0, 0.0)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _now(self) -> tuple[float, float, float]:
-        return time.monotonic(), time.process_time(), cpu_s(self._broker)
+        return time.monotonic(), time.process_time(), cpu_s([self._broker])
 
     def _run(self) -> None:
         while not self._bridge.counts.totals()["read"]:
@@ -109,12 +107,6 @@ class Clock:
         """Seconds: by the clock, of this process, of the broker."""
         self._thread.join()
         return [end - start for start, end in zip(self.began, self._now(), strict=True)]
-
-
-def cpu_s(pid: int) -> float:
-    """Seconds of CPU that another process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def archive(

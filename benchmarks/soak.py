@@ -40,6 +40,7 @@ from benchmarks.feed import Feed, Reader
 from benchmarks.soak_ends import CommitLag, memory_available_bytes
 from benchmarks.soak_figures import Verdict
 from benchmarks.soak_run import Soak
+from benchmarks.turns import say
 from pipelines.flags import KAFKA_TO_PS, Runner
 from pipelines.local.child import Stopped, stop_signals
 from pipelines.local.stack import EmbeddedStack
@@ -101,7 +102,7 @@ def soak(minutes: float, rate: float, count: int, json_file: Path | None) -> int
         os.environ.update(pubsub_side.env() | stack.env())
         soak_run.make_places(stack)
         machine = soak_show.machine(stack, pubsub_side)
-        soak_show.say(f"{machine}; emulator's heap {heap_bytes / 1e9:.1f} GB")
+        say(f"{machine}; emulator's heap {heap_bytes / 1e9:.1f} GB")
         begin, end = partial(PubsubInlet, soak_run.TOPIC_IN), soak_run.SUBSCRIPTION_OUT
         feed = Feed(begin, rate, count, soak_run.SIZE_BYTES)
         reader = Reader(partial(PubsubOutlet, end), feed, count)

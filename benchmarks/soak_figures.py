@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from transforms.control import Rounds
+from transforms.kafka.client import Partition
 
 MAX_GROWTH = 0.02
 """Resident memory of the second half may grow by so much of itself."""
@@ -17,9 +18,6 @@ ROUND_S = Rounds().max_seconds
 
 MAX_LAG_INTERVALS = 2
 """A record waits for its commit for less than so many `--commit_interval_s`."""
-
-
-Partition = tuple[str, int]
 
 
 class Sample(NamedTuple):

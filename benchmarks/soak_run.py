@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.feed import Feed, Reader
+from benchmarks.processes import ROOT
 from benchmarks.soak_ends import CommitLag, sample
 from benchmarks.soak_figures import Sample, percentile
+from pipelines.environment import environment
 from pipelines.local.stack import EmbeddedStack
 from transforms.errors import TransferError
 from transforms.kafka.client import KafkaConfig
 from transforms.kafka.clients import open_admin
 from transforms.pubsub import client as pubsub
-
-ROOT = Path(__file__).parents[1]
 
 SIZE_BYTES = 250
 PARTITIONS = 4
@@ -104,15 +103,10 @@ def emulator(heap_mb: int) -> Iterator[EmbeddedStack]:
     A heap that grows to gigabytes of live messages is compacted each time, for up to 8 s in which
     the emulator answers nobody: a lag that says nothing of the bridge.
     """
-    before = os.environ.get(JAVA_OPTIONS)
-    os.environ[JAVA_OPTIONS] = f"-Xms{heap_mb}m -XX:NewSize=128m -XX:MaxNewSize=128m"
-    try:
+    heap = f"-Xms{heap_mb}m -XX:NewSize=128m -XX:MaxNewSize=128m"
+    with environment({JAVA_OPTIONS: heap}):
         stack = EmbeddedStack(kafka=False, emulator_heap=f"{heap_mb}m")
         stack.start()
-    finally:
-        os.environ.pop(JAVA_OPTIONS)
-        if before is not None:
-            os.environ[JAVA_OPTIONS] = before
     try:
         yield stack
     finally:

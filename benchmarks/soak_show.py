@@ -106,8 +106,3 @@ def machine(*stacks: EmbeddedStack) -> str:
             *(server.name for stack in stacks for server in stack.servers),
         ]
     )
-
-
-def say(text: str) -> None:
-    """A line that is there at once, in a pipe too."""
-    print(text, flush=True)

@@ -6,12 +6,14 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import confluent_kafka.admin
 import grpc
 from google.pubsub_v1 import types
 
+from pipelines.environment import environment
 from pipelines.local.stack import EmbeddedStack
 from transforms.errors import PreflightError
 from transforms.pubsub import client as pubsub
@@ -170,17 +172,9 @@ def _publish_request(topic: str, count: int, size_bytes: int, header_count: int)
     return found
 
 
-@contextlib.contextmanager
-def pointed_at(address: str) -> Iterator[None]:
+def pointed_at(address: str) -> AbstractContextManager[None]:
     """Within, Pub/Sub clients of this process go there."""
-    before = os.environ.get("PUBSUB_EMULATOR_HOST")
-    os.environ["PUBSUB_EMULATOR_HOST"] = address
-    try:
-        yield
-    finally:
-        del os.environ["PUBSUB_EMULATOR_HOST"]
-        if before is not None:
-            os.environ["PUBSUB_EMULATOR_HOST"] = before
+    return environment({"PUBSUB_EMULATOR_HOST": address})
 
 
 def _nobody(_: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipelines.options import Options
 from pipelines.preflight import Facts
+from transforms.times import rfc3339
 
 _ANY_WIDTH = 1_000
 
@@ -27,7 +26,7 @@ def title(options: Options, facts: Facts) -> str:
     if wanted.night:
         what += f" of the night {wanted.night}"
     times = [
-        f"{word} {_moment(ms)}"
+        f"{word} {rfc3339(ms).replace('.000', '')}"
         for word, ms in (("from", wanted.from_ms), ("to", wanted.to_ms))
         if ms is not None
     ]
@@ -87,8 +86,3 @@ def _offsets(console: Console, facts: Facts) -> None:
 
 def _short(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _moment(ms: int) -> str:
-    text = datetime.fromtimestamp(ms / 1000, timezone.utc).isoformat(timespec="milliseconds")
-    return text.replace(".000", "").replace("+00:00", "Z")

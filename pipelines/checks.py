@@ -62,7 +62,7 @@ def run_all(checks: Mapping[str, Callable[[], Any]], deadline_s: float) -> dict[
     return results
 
 
-def retried(check: Callable[[], T]) -> T:
+def check_again(check: Callable[[], T]) -> T:
     """Asks again, for a moment, what a cluster that has just started cannot answer yet."""
     return deadlines.retried(check, RETRY_S)
 

@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
 from pipelines import alerts, compare, feed, output
 from pipelines.command_line import Parser
 from pipelines.compare import Outcome, Print
+from pipelines.environment import environment
 from pipelines.flag_values import whole_number
 from pipelines.flags import KAFKA_TO_PS, PS_TO_KAFKA, Pipeline
 from pipelines.local.child import Stopped, stop_signals
@@ -64,7 +65,7 @@ def endpoints(options: Options) -> Iterator[Options]:
     output.say("no source and no destination given: a demo, all of it on this machine")
     with (
         EmbeddedStack(say=output.say, emulator_heap=_EMULATOR_HEAP) as servers,
-        _environment(servers.env()),
+        environment(servers.env()),
     ):
         options = replace(
             options,
@@ -132,7 +133,7 @@ def there_and_back(count: int) -> int:
       BridgeError: a server cannot be had, or cannot be read in the end.
     """
     began = time.monotonic()
-    with EmbeddedStack(say=output.say) as servers, _environment(servers.env()):
+    with EmbeddedStack(say=output.say) as servers, environment(servers.env()):
         cluster = KafkaConfig(servers.bootstrap_servers)
         _create_kafka_topic(cluster)
         _create_pubsub(PUBSUB_TOPIC, SUBSCRIPTION)
@@ -216,20 +217,6 @@ def _create_pubsub(topic: str, subscription: str = "") -> None:
         admin.create_topic(topic)
         if subscription:
             admin.create_subscription(subscription, topic, _ACK_DEADLINE_S)
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 if __name__ == "__main__":

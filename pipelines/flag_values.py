@@ -202,17 +202,21 @@ def _place(text: str, pubsub_name: Parser[str]) -> Place:
 
 def folder(text: str) -> str:
     """A folder: a local path, `file://`, `gs://` or `s3://`."""
-    place = _place(text, str)
-    if place.kind != "files":
-        raise ValueError(f"{text!r} is no folder: a path, gs:// or s3://")
-    return place.name
+    return _in_files(text, "folder")
 
 
 def file_url(text: str) -> str:
     """A file: a local path, `file://`, `gs://` or `s3://`."""
     if text.endswith("/"):
         raise ValueError(f"{text!r} is a folder; name a file")
-    return folder(text)
+    return _in_files(text, "file")
+
+
+def _in_files(text: str, what: str) -> str:
+    place = _place(text, str)
+    if place.kind != "files":
+        raise ValueError(f"{text!r} is no {what}: a path, gs:// or s3://")
+    return place.name
 
 
 def shared_file(text: str) -> str:

@@ -12,7 +12,7 @@ from pipelines.preflight.templates import resolved
 from transforms import origins
 from transforms.convert import Routing, ToKafka, ToPubsub
 from transforms.kafka.client import ConsumerConfig, ProducerConfig
-from transforms.kafka.selection import KafkaSourceConfig
+from transforms.kafka.session import KafkaSourceConfig
 from transforms.kafka.sink import WriteToKafka
 from transforms.kafka.source import ReadFromKafka
 from transforms.kafka.writer import KafkaSinkConfig
@@ -196,7 +196,8 @@ def _to_kafka(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
 
 
 def _to_archive(read: Any, options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
-    from transforms.archive.sink import ArchiveSinkConfig, WriteToArchive
+    from transforms.archive.sink import WriteToArchive
+    from transforms.archive.writer import ArchiveSinkConfig
 
     sink = ArchiveSinkConfig(
         bridge=bridge,

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from pipelines import backfill_state
-from pipelines.checks import retried
+from pipelines.checks import check_again
 from pipelines.options import Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, Facts
@@ -129,7 +129,7 @@ class _Ends:
 
     def _read_from(self, mark: Offsets) -> Iterator[list[KafkaRecord]]:
         time.sleep(SETTLED_S)
-        yield from beside.read(self._options.kafka, retried(partial(self._since, mark)))
+        yield from beside.read(self._options.kafka, check_again(partial(self._since, mark)))
 
     def _since(self, mark: Offsets) -> dict[Partition, Ranges]:
         """What is there from the mark on; all of a partition that is new, or made anew."""
@@ -153,7 +153,7 @@ class EndsInState(_Ends):
         return self._facts.status == "writing"
 
     def place(self) -> None:
-        stands = retried(self._now)
+        stands = check_again(self._now)
         with _as_preflight():
             backfill_state.save(self._options, self._facts, "writing", stands)
 
@@ -179,7 +179,7 @@ class EndsInFile(_Ends):
         return filesystem.ask(PreflightError, "find", self._path, exists, CALL_S)
 
     def place(self) -> None:
-        stands = retried(self._now)
+        stands = check_again(self._now)
         self.remove()
         with _as_preflight():
             self._file().commit(stands)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from pipelines import rounds
-from transforms import stop_file
+from apache_beam.metrics.metric import MetricsFilter
+
+from transforms import metrics, stop_file
 from transforms.errors import TransferError, one_line
 from transforms.registry import Bridge
 
@@ -80,5 +82,14 @@ def _stop(bridge: Bridge, result: Any) -> None:
 def _take_counts(bridge: Bridge, result: Any) -> None:
     """What the workers have told the job server, as far as that tells."""
     with suppress(Exception):
-        for name, count in rounds.counters(result).items():
+        for name, count in counters(result).items():
             bridge.counts.add(name, count)
+
+
+def counters(result: Any) -> dict[str, int]:
+    """The bridge's counters in a Beam pipeline's result, summed over its steps."""
+    found = result.metrics().query(MetricsFilter().with_namespace(metrics.NAMESPACE))
+    totals: Counter[str] = Counter()
+    for counter in found["counters"]:
+        totals[counter.key.metric.name] += counter.result
+    return dict(totals)

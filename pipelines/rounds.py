@@ -8,18 +8,15 @@ consumer, the prefetched messages and all leases stay as they are.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.worker import statesampler
 
 from pipelines import memory
-from transforms import metrics
 from transforms.control import Control, Rounds
 
 _log = logging.getLogger(__name__)
@@ -38,19 +35,16 @@ def run(
     rounds: Rounds | None = None,
     finished: Callable[[], bool] = bool,
     between: Callable[[], object] = bool,
-) -> dict[str, int]:
+) -> None:
     """Runs rounds until `control` says stop, or all that there is has been read.
 
     Args:
       between: called when a round has ended and another one follows: nothing is in flight.
-    Returns:
-      The sums of Beam's counters over all rounds.
     Raises:
       Exception: what a bundle raised; Beam hands it on as text.
     """
     _shorten_sampling()
     memory.look_for_fewer_cycles()
-    totals = dict.fromkeys(metrics.COUNTERS, 0)
     while True:
         control.begin_round(rounds or Rounds())
         options = PipelineOptions(list(beam_args))
@@ -58,24 +52,12 @@ def run(
         direct.direct_num_workers, direct.direct_running_mode = 1, "in_memory"
         pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
         build(pipeline)
-        result = pipeline.run()
-        result.wait_until_finish()
-        for name, value in counters(result).items():
-            totals[name] += value
+        pipeline.run().wait_until_finish()
         if control.stopping or finished():
-            return totals
+            return
         between()
         memory.trim()
         _log.debug("round ended, the next one begins")
-
-
-def counters(result: Any) -> dict[str, int]:
-    """The bridge's counters in a Beam pipeline's result, summed over its steps."""
-    found = result.metrics().query(MetricsFilter().with_namespace(metrics.NAMESPACE))
-    totals: Counter[str] = Counter()
-    for counter in found["counters"]:
-        totals[counter.key.metric.name] += counter.result
-    return dict(totals)
 
 
 def _shorten_sampling() -> None:

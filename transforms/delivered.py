@@ -24,7 +24,7 @@ from transforms.attributes import (
     TIMESTAMP,
     TOPIC,
 )
-from transforms.audit.identity import key_of_id, number
+from transforms.identity import key_of_id, number
 from transforms.kafka.client import Partition
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord

@@ -3,7 +3,9 @@
 Sources:
   [quotas]  https://cloud.google.com/pubsub/quotas#resource_limits
   [publish] https://cloud.google.com/pubsub/docs/publisher#using_attributes
+  [names]   https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
   [kafka]   https://kafka.apache.org/documentation/#topicconfigs
+  [topics]  https://kafka.apache.org/documentation/#basic_ops_add_topic
 """
 
 from __future__ import annotations
@@ -37,6 +39,12 @@ PUBSUB_MAX_ACK_REQUEST_BYTES = 524_288
 
 PUBSUB_MAX_ACK_DEADLINE_S = 600
 """Longest ack deadline that one modifyAckDeadline call can set [quotas]."""
+
+PUBSUB_MIN_NAME_CHARACTERS, PUBSUB_MAX_NAME_CHARACTERS = 3, 255
+"""Of the last part of a resource's name, which is ASCII [names]."""
+
+KAFKA_MAX_TOPIC_NAME_CHARACTERS = 249
+"""Of a topic's name, which is ASCII [topics]."""
 
 KAFKA_MAX_PARTITION = 2**31 - 1
 """Highest number of a partition, an int32 of the protocol [kafka]."""

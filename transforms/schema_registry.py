@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import requests
 from requests.auth import HTTPBasicAuth
 
-from transforms import secrets
+from transforms import http, secrets
 from transforms.deadlines import within
 from transforms.errors import SourceError, UnavailableError, UsageError
 
@@ -114,11 +114,11 @@ class SchemaRegistry:
             raise UnavailableError(f"{what}: {error}") from error
         except requests.exceptions.SSLError as error:
             raise SourceError(
-                f"{what}: its certificate is not trusted ({_cause(error)}); name its CA's file in "
-                "the variable REQUESTS_CA_BUNDLE"
+                f"{what}: its certificate is not trusted ({http.cause(error)}); name its CA's file "
+                "in the variable REQUESTS_CA_BUNDLE"
             ) from error
         except requests.exceptions.RequestException as error:
-            raise UnavailableError(f"{what}: no answer ({_cause(error)}); check it") from error
+            raise UnavailableError(f"{what}: no answer ({http.cause(error)}); check it") from error
         status = answer.status_code
         if status == 404:
             self._understood(answer, dict)
@@ -144,9 +144,7 @@ class SchemaRegistry:
             allow_redirects=False,
             stream=True,
         )
-        answer._content = answer.raw.read(_LARGEST_ANSWER_BYTES, decode_content=True)
-        answer.close()
-        return answer
+        return http.read(answer, _LARGEST_ANSWER_BYTES)
 
     def _understood(self, answer: requests.Response, kind: type) -> Any:
         try:
@@ -172,10 +170,3 @@ class SchemaRegistry:
 def _bare(url: str) -> str:
     """An address without what stands before its host, which may be a password."""
     return url.rpartition("@")[2]
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, in one line, without the address that stands in front of it already."""
-    reason = getattr(error.args[0], "reason", error) if error.args else error
-    text = str(getattr(reason, "__cause__", None) or reason)
-    return " ".join(text.rpartition(": ")[2].split())[:200]

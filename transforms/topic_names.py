@@ -11,13 +11,22 @@ import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+from transforms.limits import (
+    KAFKA_MAX_TOPIC_NAME_CHARACTERS,
+    PUBSUB_MAX_NAME_CHARACTERS,
+    PUBSUB_MIN_NAME_CHARACTERS,
+)
+
 System = Literal["kafka", "pubsub"]
 
 PROJECT = r"[A-Za-z0-9][A-Za-z0-9.:_-]*"
 """A Google Cloud project's id, as a regular expression."""
 
-_KAFKA = re.compile(r"[A-Za-z0-9._-]{1,249}")
-_PUBSUB = re.compile(r"[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
+_KAFKA = re.compile(rf"[A-Za-z0-9._-]{{1,{KAFKA_MAX_TOPIC_NAME_CHARACTERS}}}")
+_PUBSUB = re.compile(
+    r"[A-Za-z][A-Za-z0-9._~+%-]"
+    rf"{{{PUBSUB_MIN_NAME_CHARACTERS - 1},{PUBSUB_MAX_NAME_CHARACTERS - 1}}}"
+)
 
 
 def is_kafka_topic(name: str) -> bool:
@@ -50,13 +59,14 @@ RULES: dict[System, Rule] = {
     "kafka": Rule(
         "a Kafka topic name",
         is_kafka_topic,
-        "use 1-249 of A-Z a-z 0-9 . _ -",
+        f"use 1-{KAFKA_MAX_TOPIC_NAME_CHARACTERS} of A-Z a-z 0-9 . _ -",
         re.compile(r"[A-Za-z0-9._-]*"),
     ),
     "pubsub": Rule(
         "a Pub/Sub name",
         is_pubsub_name,
-        "it has 3-255 of A-Z a-z 0-9 . _ ~ + % -, begins with a letter, and not with goog",
+        f"it has {PUBSUB_MIN_NAME_CHARACTERS}-{PUBSUB_MAX_NAME_CHARACTERS} of A-Z a-z 0-9 . _ ~ + "
+        "% -, begins with a letter, and not with goog",
         re.compile(r"[A-Za-z0-9._~+%-]*"),
     ),
 }

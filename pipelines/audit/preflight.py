@@ -6,12 +6,11 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
 from pipelines.audit.options import Options
-from pipelines.checks import quiet_clients, retried, run_all
+from pipelines.checks import check_again, quiet_clients, run_all
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, CHECKS_S
 from transforms.audit.kafka_ledger import Asked
@@ -20,6 +19,7 @@ from transforms.kafka.client import Admin, Offsets, Partition
 from transforms.pubsub import client as pubsub
 from transforms.pubsub.temporary import Past
 from transforms.ranges import Ranges
+from transforms.times import rfc3339
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def check(options: Options, now_ms: int) -> Facts:
     """
     brokers, topic = f"Kafka at {options.bootstrap_servers}", _pubsub_side(options)
     checks: dict[str, Callable[[], Any]] = {
-        brokers: partial(retried, partial(_kafka, options)),
+        brokers: partial(check_again, partial(_kafka, options)),
     }
     if topic:
         checks[topic] = partial(_past, options, now_ms)
@@ -85,7 +85,7 @@ def check(options: Options, now_ms: int) -> Facts:
         found = run_all(checks, CHECKS_S)
     kafka: KafkaFacts = found[brokers]
     past: Past | None = found.get(topic)
-    doubts = [*_doubts_of_kafka(kafka.begin), *_doubts_of_pubsub(options, past)]
+    doubts = [*_doubts_of_kafka(kafka.begin), *_doubts_of_pubsub(past)]
     return Facts(now_ms, kafka, past, found.get("dead letters"), tuple(doubts))
 
 
@@ -249,10 +249,10 @@ def _doubts_of_kafka(begin: Offsets) -> list[str]:
     return [f"the destination is read from {', '.join(late[:5])} on"] if late else []
 
 
-def _doubts_of_pubsub(options: Options, past: Past | None) -> list[str]:
+def _doubts_of_pubsub(past: Past | None) -> list[str]:
     if past is None:
         return []
     if past.snapshot:
         return [f"{past.topic} is read as {past.snapshot} has it, not before"]
-    moment = datetime.fromtimestamp((past.since_ms or 0) // 1000, timezone.utc)
-    return [f"{past.topic} is read from {moment:%Y-%m-%dT%H:%M:%SZ} on, not before"]
+    since = rfc3339(past.since_ms or 0, to="seconds")
+    return [f"{past.topic} is read from {since} on, not before"]

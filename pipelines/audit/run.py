@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.audit.options import Options
 from pipelines.audit.preflight import Facts
 from pipelines.audit.progress import Meter
-from pipelines.checks import retried
+from pipelines.checks import check_again
 from pipelines.preflight import common
 from transforms import origins
 from transforms.audit.kafka_ledger import KafkaLedger
@@ -31,10 +31,6 @@ PREFIX = "bridge-audit-"
 
 Ledger = KafkaLedger | PubsubLedger
 Batches = Generator[list[Any], None, None]
-
-
-class Stopped(TransferError):
-    """The audit was asked to stop."""
 
 
 class Audit:
@@ -104,7 +100,7 @@ class Audit:
                 if self._control.stopping:
                     break
         if self._control.stopping:
-            raise Stopped(f"stopped ({self._control.stop_reason})")
+            raise TransferError(f"stopped ({self._control.stop_reason})")
 
     def _source(self) -> Batches:
         if self._options.from_kafka:
@@ -155,7 +151,7 @@ class Audit:
     def _to_the_end(self, begin: Offsets) -> dict[Partition, Ranges]:
         """What is there now, after the source was read: a live bridge goes on meanwhile."""
         try:
-            ends = retried(partial(self._ends, begin))
+            ends = check_again(partial(self._ends, begin))
         except PreflightError as error:
             raise SourceError(str(error)) from error
         spans = {part: (at, ends[part] - 1) for part, at in begin.items() if ends[part] > at}

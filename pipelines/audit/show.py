@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from itertools import islice
 from typing import Any, TextIO
 
@@ -13,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from transforms.audit.identity import id_of_key
 from transforms.audit.rows import NUMBERS, Missing, Others, Row, total
+from transforms.identity import id_of_key
 from transforms.ranges import Span
+from transforms.times import rfc3339
 
 MOST_SHOWN = 10
 
@@ -89,7 +89,7 @@ def _missing_lines(missing: Missing) -> Iterator[str]:
             yield f"missing {topic}/{number}: {','.join(first)}" + _more(more, "ranges")
     if missing.messages is not None:
         messages = missing.messages()
-        first = [f"{id_of_key(key)} of {when(ms)}" for key, ms in islice(messages, MOST_SHOWN)]
+        first = [f"{id_of_key(key)} of {rfc3339(ms)}" for key, ms in islice(messages, MOST_SHOWN)]
         if first:
             yield f"missing messages: {', '.join(first)}" + _more(sum(1 for _ in messages), "")
 
@@ -147,13 +147,13 @@ def missing_file(missing: Missing) -> dict[str, Any]:
                 topics.setdefault(topic, {})[str(number)] = text
         return topics
     times = [ms for _, ms in missing.messages()]
-    around = {"from": when(min(times)), "to": when(max(times) + 1)} if times else {}
+    around = {"from": rfc3339(min(times)), "to": rfc3339(max(times) + 1)} if times else {}
     return {**around, "messages": _messages(missing)}
 
 
 def _messages(missing: Missing) -> dict[str, str]:
     assert missing.messages is not None
-    return {id_of_key(key): when(ms) for key, ms in missing.messages()}
+    return {id_of_key(key): rfc3339(ms) for key, ms in missing.messages()}
 
 
 def _numbers(row: Row) -> dict[str, int]:
@@ -162,12 +162,3 @@ def _numbers(row: Row) -> dict[str, int]:
 
 def _texts(spans: Iterator[Span]) -> list[str]:
     return [str(first) if first == last else f"{first}-{last}" for first, last in spans]
-
-
-def when(ms: int) -> str:
-    """A time as `--from` takes it."""
-    try:
-        moment = datetime.fromtimestamp(ms // 1000, timezone.utc)
-    except (ValueError, OverflowError, OSError):
-        return f"{ms} ms"
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-
 from pipelines.printable import one_line, printable
 from transforms.avro.container import MAGIC
+from transforms.times import rfc3339
 
 MOST_TEXT = 4_000
 """Characters of a payload that are shown."""
@@ -13,18 +12,11 @@ MOST_TEXT = 4_000
 _MOST_LABEL = 300
 _MOST_HEX = 32
 _LIKELY_SCHEMAS = 10_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def time_of(timestamp_ms: int | None) -> str:
     """RFC 3339 in UTC; `no time` where there is none."""
-    if timestamp_ms is None:
-        return "no time"
-    try:
-        moment = _EPOCH + timedelta(milliseconds=timestamp_ms)
-    except OverflowError:
-        return f"{timestamp_ms} ms"
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03}Z"
+    return "no time" if timestamp_ms is None else rfc3339(timestamp_ms)
 
 
 def text_of(payload: bytes) -> str | None:

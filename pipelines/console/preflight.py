@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pipelines.checks import quiet_clients, retried, run_all
+from pipelines.checks import check_again, quiet_clients, run_all
 from pipelines.console.options import Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, CHECKS_S
@@ -53,7 +53,7 @@ def check(options: Options, now_ms: int) -> Facts:
     checks: dict[str, Callable[[], Any]]
     if options.kafka_topics:
         source = f"Kafka at {options.bootstrap_servers}"
-        checks = {source: partial(retried, partial(_kafka, options))}
+        checks = {source: partial(check_again, partial(_kafka, options))}
     elif options.pubsub_topic:
         source = options.pubsub_topic
         checks = {source: partial(_topic, options, now_ms)}

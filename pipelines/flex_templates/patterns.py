@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import re
 
+from transforms.limits import (
+    KAFKA_MAX_TOPIC_NAME_CHARACTERS,
+    PUBSUB_MAX_NAME_CHARACTERS,
+    PUBSUB_MIN_NAME_CHARACTERS,
+)
 from transforms.topic_names import PROJECT
 
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)"
@@ -22,6 +27,8 @@ _ABOVE_0 = rf"\+?(?:[0-9]*[1-9][0-9]*\.?[0-9]*|[0-9]*\.[0-9]*[1-9][0-9]*){_EXPON
 _FIELD = r"\{[^{}]+\}"
 _EMAIL = r"(?:[A-Za-z0-9._-]+@[A-Za-z0-9._-]+|[0-9]+)"
 _ANY = r"(?:.*\S.*)"
+_KAFKA = rf"[A-Za-z0-9._-]{{1,{KAFKA_MAX_TOPIC_NAME_CHARACTERS}}}"
+_PUBSUB = rf"[A-Za-z0-9._~+%-]{{{PUBSUB_MIN_NAME_CHARACTERS},{PUBSUB_MAX_NAME_CHARACTERS}}}"
 
 _BROKERS = rf"(?:{_HOST_PORT}(?:,{_HOST_PORT})*;)?"
 """As the form of a `KAFKA_..._TOPIC` has it before the topic."""
@@ -29,7 +36,7 @@ _BROKERS = rf"(?:{_HOST_PORT}(?:,{_HOST_PORT})*;)?"
 _MANAGED = r"projects/[^/\s]+/locations/[^/\s]+/clusters/[^/\s]+/topics/[^/\s]+"
 
 _FORMS = {
-    "projects/P/subscriptions/S": rf"projects/{PROJECT}/subscriptions/[A-Za-z0-9._~+%-]{{3,255}}",
+    "projects/P/subscriptions/S": rf"projects/{PROJECT}/subscriptions/{_PUBSUB}",
     "projects/P/topics/T": rf"projects/{PROJECT}/topics/(?:[A-Za-z0-9._~+%-]|{_FIELD})+",
     "T": rf"{_BROKERS}(?:[A-Za-z0-9._-]|{_FIELD})+|{_MANAGED}",
     "T1,T2": rf"{_BROKERS}[A-Za-z0-9._%-]+(?:,[A-Za-z0-9._%-]+)*|{_MANAGED}",
@@ -51,10 +58,10 @@ _FORMS = {
     "RFC3339": _TIME,
     "timestamp=RFC3339": f"timestamp={_TIME}",
     "offsets=gs://...": r"offsets=gs://[^*?\[]+",
-    "snapshot=NAME": rf"snapshot=(?:projects/{PROJECT}/snapshots/)?[A-Za-z0-9._~+%-]{{3,255}}",
+    "snapshot=NAME": rf"snapshot=(?:projects/{PROJECT}/snapshots/)?{_PUBSUB}",
     "attribute:NAME": r"attribute:.+",
-    "kafka://T": r"kafka://[A-Za-z0-9._-]{1,249}",
-    "pubsub://projects/P/topics/T": rf"pubsub://projects/{PROJECT}/topics/[A-Za-z0-9._~+%-]{{3,255}}",
+    "kafka://T": f"kafka://{_KAFKA}",
+    "pubsub://projects/P/topics/T": rf"pubsub://projects/{PROJECT}/topics/{_PUBSUB}",
     "gs://...": r"gs://[^*?\[]+",
     "http(s)://...": r"https?://[^\s@?#]+",
     "secret:projects/P/secrets/S/versions/V": r"secret:projects/[^/\s]+(?:/locations/[^/\s]+)?"

@@ -92,7 +92,7 @@ def _locks(file: IO[bytes]) -> bool:
     return True
 
 
-def retried(download: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def download_again(download: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Calls `download` again after a `DownloadError`, three times in all, then lets it through."""
     for _ in range(_TRIES - 1):
         with contextlib.suppress(DownloadError):

@@ -89,13 +89,13 @@ def download(say: Say, folder: Path, manifest_url: str) -> Path:
         found = next(_newest(folder), None)  # another process may have been here meanwhile
         if found:
             return found
-        component = _component(cache.retried(_read, manifest_url))
+        component = _component(cache.download_again(_read, manifest_url))
         source, sha256, version = _archive_of(component)
         url = urllib.parse.urljoin(manifest_url, source)
         size = component["data"].get("size")
         archive = unfinished / "component.tar.gz"
         say(f"downloading the Pub/Sub emulator {version} into {folder}")
-        cache.retried(_fetch, url, archive, sha256, size)
+        cache.download_again(_fetch, url, archive, sha256, size)
         jar = _unpack(archive, unfinished)
         return Path(shutil.move(jar, folder / jar.name))
 

@@ -97,7 +97,8 @@ def _download(missing: list[Pin], folder: Path, unfinished: Path, say: Say) -> N
     with deadline_and_silence(), progress_bar() as bar, ThreadPoolExecutor(_AT_ONCE) as pool:
         task = bar.add_task(f"Kafka {KAFKA_VERSION}", total=total_bytes)
         try:
-            for done in as_completed([pool.submit(cache.retried, fetch, pin) for pin in missing]):
+            again = cache.download_again
+            for done in as_completed([pool.submit(again, fetch, pin) for pin in missing]):
                 bar.advance(task, done.result().size_bytes)
         except BaseException as error:
             pool.shutdown(cancel_futures=True)

@@ -6,14 +6,15 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines import output
 from pipelines.command_line import Parser
 from pipelines.commands import run_command
+from pipelines.environment import environment
 from pipelines.migrate import files, show
 from pipelines.migrate.translate import Command, Migration, translate
 from pipelines.printable import one_line
@@ -134,26 +135,13 @@ def _check(command: Command) -> tuple[int, Any]:
     argv = [flag for flag in command.argv if not flag.startswith(_CHANGING)]
     said = io.StringIO()
     unset = {name: value for name, value in command.known.items() if name not in os.environ}
-    with _environment({**unset, **command.environment}), redirect_stdout(said):
+    with environment({**unset, **command.environment}), redirect_stdout(said):
         status = preflight([*argv, "--json"], name)
     found = json.loads(said.getvalue()) if said.getvalue() else None
     if found and not status and (text := show.wrong(command, found)):
         status = 2
         output.say(f"{name}: {text}")
     return status, found
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables for a while."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
-        os.environ.update({name: before[name] for name in variables if name in before})
 
 
 if __name__ == "__main__":

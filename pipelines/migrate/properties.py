@@ -79,11 +79,8 @@ class Place(NamedTuple):
 
 def named(full: str) -> tuple[str, str]:
     """Role and standard name: `consumer.override.group.id` is `group.id` of consumers."""
-    for prefix in config.PREFIXES:
-        if full.startswith(prefix):
-            name = full.removeprefix(prefix).removeprefix("override.")
-            return prefix[:-1], ALIASES.get(name, name)
-    return "", ALIASES.get(full, full)
+    prefix, name = config.without_prefix(full)
+    return prefix.removesuffix("."), ALIASES.get(name, name)
 
 
 def classified(name: str, value: str) -> Class:

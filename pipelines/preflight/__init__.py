@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from pipelines import prism, wanted
-from pipelines.checks import quiet_clients, retried, run_all
+from pipelines.checks import check_again, quiet_clients, run_all
 from pipelines.flags import End
 from pipelines.options import BACKFILL, Options, Runner
 from pipelines.preflight import (
@@ -77,7 +77,7 @@ def look(options: Options, say: Say = _say, clock: Callable[[], float] = time.ti
     checks |= sinks.checks(options)
     checks |= running_job.checks(options)
     checks |= job_server.checks(options)
-    checks["dead letters"] = partial(retried, partial(dead_letters.look, options))
+    checks["dead letters"] = partial(check_again, partial(dead_letters.look, options))
     found = run_all(checks, _LISTING_S if options.route.source == "archive" else CHECKS_S)
     letters_bytes = found.pop("dead letters")
     facts = Facts(now_ms=known.now_ms, wanted=known.wanted, name=known.name)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
 from pipelines import output, preflight
 from pipelines.command_line import Parser
+from pipelines.commands import run_command
 from pipelines.flag_values import whole_number
 from pipelines.local.child import Stopped, stop_signals
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, Pipeline, parse
@@ -20,10 +19,8 @@ from pipelines.preflight.common import Facts
 from pipelines.preflight.sample import Tally, tally_of_messages, tally_of_records
 from pipelines.preflight.sample_found import found
 from pipelines.preflight.sample_show import Result
-from transforms.errors import BridgeError, UsageError
+from transforms.errors import PreflightError, TransferError, UsageError
 from transforms.explain import DEAD_LETTER
-
-_log = logging.getLogger(__name__)
 
 _PROG = "python -m pipelines.preflight"
 _TELLING: dict[Pipeline, tuple[str, ...]] = {
@@ -34,8 +31,26 @@ _TELLING: dict[Pipeline, tuple[str, ...]] = {
 
 _CHANGING = ("create_topics", "reset_offsets", "seek")
 
-_CANNOT_TELL = 2
 _WOULD_STOP = 1
+
+
+@dataclass(frozen=True)
+class Command:
+    """A checked command line.
+
+    Attributes:
+      sample: how many messages are looked at; 0 for none.
+      bridge: the options of the bridge that is meant, whose notes are part of the result.
+    """
+
+    sample: int
+    json: bool
+    bridge: Options
+    notes: tuple[str, ...] = ()
+
+    @property
+    def debug(self) -> bool:
+        return self.bridge.debug
 
 
 def main(argv: Sequence[str] | None = None, name: str = "preflight") -> int:
@@ -44,26 +59,27 @@ def main(argv: Sequence[str] | None = None, name: str = "preflight") -> int:
     Args:
       name: what an error is told under.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    debug = "--debug" in argv
+    return run_command(name, parse_command, run, argv)
+
+
+def run(command: Command) -> int:
+    """Looks, and prints what was found; returns the exit status.
+
+    Raises:
+      PreflightError: a check failed, or the source cannot be read.
+    """
     try:
-        own, options = _parse(argv, os.environ)
-        debug = options.debug
-        output.configure_logging(debug, demo=False)
         with stop_signals():
-            result = _look(options, own.sample)
-        if own.json:
-            print(sample_show.to_json(result))
-        else:
-            sample_show.to_people(result, sys.stdout)
-        return _WOULD_STOP if result.stops else 0
-    except BridgeError as error:
-        if debug:
-            _log.exception("failed")
-        output.say(f"{name}: {error}")
-        return _CANNOT_TELL
+            result = _look(command.bridge, command.sample)
+    except TransferError as error:  # its exit status means something else here
+        raise PreflightError(str(error)) from error
     except Stopped as stopped:
         return 128 + stopped.number
+    if command.json:
+        print(sample_show.to_json(result))
+    else:
+        sample_show.to_people(result, sys.stdout)
+    return _WOULD_STOP if result.stops else 0
 
 
 def _look(options: Options, count: int) -> Result:
@@ -112,15 +128,15 @@ def _sample(options: Options, facts: Facts, count: int, notes: list[str]) -> Tal
 # -- the command line ------------------------------------------------------------------------------
 
 
-def _parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[argparse.Namespace, Options]:
-    """Our own flags, and the options of the bridge that is meant.
+def parse_command(argv: Sequence[str], environ: Mapping[str, str]) -> Command:
+    """Checks our own flags, and the options of the bridge that is meant.
 
     Raises:
       UsageError: one line that names the flag.
     """
     own, rest = _parser().parse_known_args(list(argv))
     try:
-        own.sample = 0 if own.sample is None else whole_number(own.sample)
+        sample = 0 if own.sample is None else whole_number(own.sample)
     except ValueError as error:
         raise UsageError(f"--sample: {error}") from error
     # Without source and destination the bridge would be a demo, of which there is nothing to know.
@@ -130,7 +146,7 @@ def _parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[argparse.Na
             raise UsageError(
                 f"--{name}: would change something, which preflight does not; leave it out"
             )
-    return own, options
+    return Command(sample, own.json, options)
 
 
 def _pipeline(argv: Sequence[str]) -> Pipeline:

@@ -54,6 +54,7 @@ class Facts:
       subscription: that is read.
       pubsub_topic: `projects/P/topics/T` of that subscription.
       ack_deadline_s: of that subscription.
+      ordered: whether that subscription keeps the order of each ordering key.
       kept_since_ms: from when on the topic keeps messages; 0 where that does not matter.
       status: how far a backfill from Pub/Sub got before, see `pipelines.backfill_state`.
       marked: where the Kafka destination stood when a run from Pub/Sub began to write.
@@ -80,6 +81,7 @@ class Facts:
     subscription: str = ""
     pubsub_topic: str = ""
     ack_deadline_s: int = 10
+    ordered: bool = False
     kept_since_ms: int = 0
     status: str = ""
     marked: Offsets = field(default_factory=dict)

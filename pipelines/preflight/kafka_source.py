@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from operator import attrgetter
 
-from pipelines.checks import retried, run_all
+from pipelines.checks import check_again, run_all
 from pipelines.options import BACKFILL, Options
 from pipelines.preflight import common, ranges
 from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Look, Say
@@ -24,7 +24,7 @@ def name(options: Options) -> str:
 
 def look(options: Options, known: Look) -> Found:
     """Looks at the topics, and works out where to begin and, of a finite run, where to end."""
-    return retried(partial(_look, options, known))
+    return check_again(partial(_look, options, known))
 
 
 def note(options: Options, facts: Facts, say: Say) -> None:
@@ -52,11 +52,11 @@ def act(options: Options, facts: Facts, say: Say, now_ms: int) -> Facts:
     `--force` does."""
     if options.reset_offsets:
         action = f"reset group {facts.group_id}"
-        run_all({action: partial(retried, partial(_reset_offsets, options, facts))}, ACTION_S)
+        run_all({action: partial(check_again, partial(_reset_offsets, options, facts))}, ACTION_S)
         say(f"{action}: all {len(facts.partitions)} partitions now begin at {options.start.kind}")
     if options.force and facts.committed:
         action = f"forget what {facts.group_id} has done"
-        run_all({action: partial(retried, partial(_forget, options, facts))}, ACTION_S)
+        run_all({action: partial(check_again, partial(_forget, options, facts))}, ACTION_S)
         facts = facts.with_({"committed": {}})
     return facts
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime, timezone
 from functools import partial
 
 from pipelines import backfill_state
-from pipelines.checks import retried, run_all
+from pipelines.checks import check_again, run_all
 from pipelines.options import BACKFILL, Options
 from pipelines.preflight import common
 from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Look, Say
 from transforms.errors import PreflightError
 from transforms.pubsub import client as pubsub
+from transforms.times import rfc3339
 
 _ACK_DEADLINE_S = 10
 _EXPIRES_AFTER_S = 7 * 86_400
@@ -43,6 +43,7 @@ def look(options: Options, known: Look) -> Found:
         "subscription": info.name,
         "pubsub_topic": info.topic,
         "ack_deadline_s": info.ack_deadline_s,
+        "ordered": info.ordered,
         "state": common.state_url(options, options.archive, known.name),
     }
 
@@ -72,8 +73,14 @@ def note(options: Options, facts: Facts, say: Say) -> None:
     wanted_ms = facts.wanted.from_ms
     if facts.kept_since_ms and (wanted_ms is None or wanted_ms < facts.kept_since_ms):
         say(
-            f"read {facts.pubsub_topic}: it keeps messages since {_rfc3339(facts.kept_since_ms)}; "
+            f"read {facts.pubsub_topic}: it keeps messages since {rfc3339(facts.kept_since_ms)}; "
             "what was published before is not there any more"
+        )
+    if options.key.kind == "ordering_key" and not facts.ordered:
+        say(
+            f"read {facts.subscription}: it has no message ordering, so that messages of one "
+            "ordering key may be written in another order; only a new one can have it: "
+            "--enable-message-ordering"
         )
 
 
@@ -99,7 +106,7 @@ def _begin_backfill(options: Options, facts: Facts, say: Say) -> Facts:
     run_all({action: partial(_make_and_move, options, facts)}, ACTION_S)
     whose = "" if options.create_subscription_from else ", for every reader of this subscription"
     begin_ms = facts.wanted.from_ms
-    where = "its oldest message" if begin_ms is None else _rfc3339(begin_ms)
+    where = "its oldest message" if begin_ms is None else rfc3339(begin_ms)
     say(f"{action}: moved to {where}{whose}")
     return facts
 
@@ -111,7 +118,7 @@ def status(options: Options, facts: Facts) -> Facts:
       PreflightError: that cannot be read, or not be written.
     """
     action = f"look what {facts.name} has done"
-    load = partial(retried, partial(backfill_state.load, options, facts))
+    load = partial(check_again, partial(backfill_state.load, options, facts))
     found, marked = run_all({action: load}, ACTION_S)[action]
     if facts.state:
         run_all({facts.state: partial(common.check_state, facts.state)}, ACTION_S)
@@ -170,8 +177,4 @@ def _target(options: Options) -> str:
         return options.seek.snapshot
     if options.seek.kind == "now":
         return "now"
-    return _rfc3339(options.seek.timestamp_ms or 0)
-
-
-def _rfc3339(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, timezone.utc).isoformat(timespec="milliseconds")
+    return rfc3339(options.seek.timestamp_ms or 0)

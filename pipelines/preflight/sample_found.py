@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from pipelines.checks import quiet_clients, retried, run_all
+from pipelines.checks import check_again, quiet_clients, run_all
 from pipelines.options import KAFKA_TO_PS, Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CHECKS_S, Facts
@@ -26,7 +26,7 @@ def found(options: Options, facts: Facts) -> dict[str, Any]:
     dead_letter = None if place is None else _with_scheme(place.kind, place.name)
     if options.pipeline == KAFKA_TO_PS:
         brokers = f"Kafka at {options.bootstrap_servers}"
-        check = partial(retried, partial(_kafka_source, options, facts))
+        check = partial(check_again, partial(_kafka_source, options, facts))
         with quiet_clients(options.debug):
             source = run_all({brokers: check}, CHECKS_S)[brokers]
         destination = {
@@ -38,6 +38,7 @@ def found(options: Options, facts: Facts) -> dict[str, Any]:
             "subscription": options.subscription,
             "pubsub_topic": facts.pubsub_topic,
             "ack_deadline_s": facts.ack_deadline_s,
+            "ordered": facts.ordered,
         }
         destination = {"kafka_topic": options.kafka_topic}
         if options.template is None:
@@ -114,7 +115,7 @@ def _ps_to_kafka(source: dict[str, Any], destination: dict[str, Any]) -> list[tu
         (
             "from",
             f"{source['subscription']} of {source['pubsub_topic']}: ack deadline "
-            f"{source['ack_deadline_s']} s",
+            f"{source['ack_deadline_s']} s{'' if source['ordered'] else ', no message ordering'}",
         ),
         ("to", f"{destination['kafka_topic']}: {', '.join(_rules(destination))}"),
     ]

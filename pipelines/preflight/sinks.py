@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from pipelines.checks import retried, run_all
+from pipelines.checks import check_again, run_all
 from pipelines.options import Options
 from pipelines.preflight import common, templates
 from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Say
@@ -25,7 +25,7 @@ def checks(options: Options) -> dict[str, Callable[[], Found]]:
             found[options.template.text] = partial(templates.reach, options, options.template)
         elif sink == "kafka":
             name = f"Kafka at {options.bootstrap_servers}"
-            found[name] = partial(retried, partial(_kafka_topic, options))
+            found[name] = partial(check_again, partial(_kafka_topic, options))
         else:
             found[options.pubsub_topic] = partial(_pubsub_topic, options)
     return found

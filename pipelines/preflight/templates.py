@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from itertools import chain
 
-from pipelines.checks import retried, run_all
+from pipelines.checks import check_again, run_all
 from pipelines.options import Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, Facts, Found, Say
@@ -56,7 +56,7 @@ def reach(options: Options, template: Template) -> Found:
         with closing(common.open_kafka(options.kafka)) as admin:
             return {"cluster_id": admin.cluster_id()}
 
-    return retried(cluster)
+    return check_again(cluster)
 
 
 def topics(options: Options, facts: Facts) -> list[str] | None:
@@ -96,7 +96,7 @@ def look(options: Options, facts: Facts, say: Say, ends_s: float) -> None:
     if template.system == "pubsub":
         _require_pubsub(options, names, left_s)
     else:
-        check = partial(retried, partial(_require_kafka, options, names))
+        check = partial(check_again, partial(_require_kafka, options, names))
         run_all({template.text: check}, left_s)
 
 

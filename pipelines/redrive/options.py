@@ -3,7 +3,6 @@
 # ruff: noqa: RUF009  # flag() and shared() return dataclass fields
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,14 +54,6 @@ def _error_classes(text: str) -> frozenset[str]:
     return names
 
 
-def _state(text: str) -> str:
-    """A URL, or a path, which is made absolute."""
-    place = values.redrive_source(text)
-    if place.kind != "files":
-        raise ValueError(f"{text!r} is no file: a path, gs:// or s3://")
-    return place.name if "://" in place.name else os.path.abspath(place.name)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """A checked command line.
@@ -103,7 +94,7 @@ class Options:
         "The file that remembers what of a folder was redriven.",
         default_text="redriven.json in the folder",
         group=flags_of_ends.ENDS,
-        parse=_state,
+        parse=values.shared_file,
         metavar="FILE|gs://...|s3://...",
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipelines.checks import quiet_clients, retried, run_all
+from pipelines.checks import check_again, quiet_clients, run_all
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, CHECKS_S
 from pipelines.redrive.options import Options
@@ -42,7 +42,7 @@ def check(options: Options) -> Facts:
     brokers = f"Kafka at {options.bootstrap_servers}"
     checks: dict[str, Callable[[], Any]] = {}
     if source.kind == "kafka" or (to is not None and to.kind == "kafka"):
-        checks[brokers] = partial(retried, partial(_kafka, options))
+        checks[brokers] = partial(check_again, partial(_kafka, options))
     if source.kind == "pubsub":
         checks[source.name] = partial(_subscription, options)
     if source.kind == "files":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from datetime import datetime, timezone
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.text import Text
 from pipelines.printable import one_line
 from pipelines.redrive.loop import Tally
 from transforms.dead_letters.letter import DeadLetter
+from transforms.times import rfc3339
 
 MOST_ROWS = 100
 
@@ -37,7 +37,7 @@ class Listing:
     def print(self, title: str, file: TextIO | None = None) -> None:
         """Prints it, if there is something: on a terminal as wide as that, else a line a letter."""
         file = file or sys.stdout
-        if not self._rows or file is None:
+        if not self._rows:
             return
         lines = [Text(f"{title}:"), _table(self._rows, file.isatty())]
         if more := self._totals.total() - len(self._rows):
@@ -57,7 +57,7 @@ class Listing:
 def _row(letter: DeadLetter) -> tuple[str, ...]:
     name = letter.original.name
     cells = (
-        _when(letter.failed_at_ms),
+        rfc3339(letter.failed_at_ms, to="seconds"),
         letter.error_class,
         letter.stage,
         name,
@@ -79,15 +79,6 @@ def _table(rows: list[tuple[str, ...]], on_terminal: bool) -> Table:
     for row in rows:
         table.add_row(*map(Text, row))
     return table
-
-
-def _when(ms: int) -> str:
-    """As `--after` and `--before` take it, rounded down to the second."""
-    try:
-        moment = datetime.fromtimestamp(ms // 1000, timezone.utc)
-    except (ValueError, OverflowError, OSError):
-        return f"{ms} ms"
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def last_line(tally: Tally, dropped: int, dry_run: bool, why: str, seconds: float) -> str:

@@ -20,9 +20,8 @@ from transforms.archive import publishing
 from transforms.archive.layout import DAY_MS
 from transforms.archive.selection import Selection
 from transforms.archive.session import ArchiveSession, Place
-from transforms.archive.sink import ArchiveSinkConfig
 from transforms.archive.source import ArchiveSourceConfig, total
-from transforms.archive.writer import ArchiveWriter
+from transforms.archive.writer import ArchiveSinkConfig, ArchiveWriter
 from transforms.avro_rows import to_kafka_record, to_pubsub_record
 from transforms.errors import DeliveryError, SourceError
 from transforms.records import KafkaRecord, PubsubRecord, TimestampType

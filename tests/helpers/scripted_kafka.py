@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from transforms.errors import CommitError
 from transforms.kafka.client import Committed, ConsumerConfig, KafkaConfig
-from transforms.kafka.selection import KafkaSourceConfig, Shard
-from transforms.kafka.session import KafkaSession
+from transforms.kafka.selection import Shard
+from transforms.kafka.session import KafkaSession, KafkaSourceConfig
 from transforms.records import KafkaRecord
 from transforms.registry import Bridge, BridgeConfig
 

@@ -188,6 +188,19 @@ def test_a_group_that_others_share_by_another_assignor_is_refused_by_name(
         member.close()
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_whether_a_subscription_keeps_the_order_of_ordering_keys_is_seen(
+    kafka, pubsub, stack, unique, ordered
+) -> None:
+    _, subscription = pubsub.create(unique, ordered=ordered)
+    kafka.create(unique)
+    flags = [f"--kafka_topic={unique}", f"--subscription={subscription}", "--key=ordering_key"]
+    said: list[str] = []
+    facts = preflight.check(parse(PS_TO_KAFKA, flags, stack.env()), said.append)
+    assert facts.ordered == ordered
+    assert len(said) == (not ordered)
+
+
 def test_create_topics_and_seek_are_done_before_the_pipeline_starts(
     kafka, pubsub, stack, unique
 ) -> None:

@@ -20,7 +20,7 @@ from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
 
 from pipelines.audit import cli
-from pipelines.checks import retried
+from pipelines.checks import check_again
 from transforms.kafka.client import ConsumerConfig
 from transforms.kafka.clients import open_consumer
 from transforms.records import KafkaRecord
@@ -45,7 +45,7 @@ def night(kafka, pubsub, unique):
         retention = Duration(seconds=86_400)
         client.create_topic(request={"name": topic, "message_retention_duration": retention})
     live = {(name, number): 100 + number for name in names for number in range(PARTITIONS)}
-    retried(partial(kafka.admin.commit, unique, live))
+    check_again(partial(kafka.admin.commit, unique, live))
     return names, topic, live
 
 

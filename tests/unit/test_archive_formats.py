@@ -126,6 +126,8 @@ def test_what_is_no_text_is_base64_and_what_is_null_is_null():
     assert line["headers"] == [["h", None]]
     (line,) = lines([KafkaRecord("t", 0, 0)])
     assert (line["key"], line["value"], line["timestamp"]) == (None, None, None)
+    (line,) = lines([KafkaRecord("t", 0, 0, 2**62)])
+    assert (line["timestamp"], line["timestamp_ms"]) == (None, 2**62)
 
 
 def test_an_avro_container_is_what_it_says():

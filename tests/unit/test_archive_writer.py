@@ -17,9 +17,8 @@ from transforms import filesystem
 from transforms.archive import layout, writer
 from transforms.archive.selection import Selection
 from transforms.archive.session import ArchiveSession, Place
-from transforms.archive.sink import ArchiveSinkConfig
 from transforms.archive.spool import Spool
-from transforms.archive.writer import ArchiveWriter
+from transforms.archive.writer import ArchiveSinkConfig, ArchiveWriter
 from transforms.avro_rows import to_kafka_record
 from transforms.control import Bounds
 from transforms.errors import CommitError, DeliveryError, SourceError

@@ -508,11 +508,26 @@ def test_letters_in_parts_and_what_is_none(caplog):
         PubsubRecord(data[:100], label | {"dead_letter.part": "1"}),
     ]
     assert found.in_messages(parts) == [letter.original]
-    hostile = PubsubRecord(b"", {"dead_letter.id": "j", "dead_letter.parts": "\u0662"})
-    assert found.in_messages([hostile]) == []
     assert found.in_records([KafkaRecord("dead", value=b"x"), KafkaRecord("dead")]) == []
-    assert found.strange == 3
+    assert found.strange == 2
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "of"),
+    [("a", "2"), ("", "2"), ("0", "2"), ("3", "2"), ("1", ""), ("1", "a"), ("1", "\u0662")],
+)
+def test_what_cannot_be_a_part_is_counted_and_spoils_no_letter(part, of):
+    letter = DeadLetter(KafkaRecord("t", 0, 1), "kafka_to_ps", "map", "E", "why", 1, 1, "0")
+    data, found = to_avro([letter]), letters.Letters("dead")
+    label = {"dead_letter.id": "i"}
+    messages = [
+        PubsubRecord(data[:100], label | {"dead_letter.part": "1", "dead_letter.parts": "2"}),
+        PubsubRecord(b"x", label | {"dead_letter.part": part, "dead_letter.parts": of}),
+        PubsubRecord(data[100:], label | {"dead_letter.part": "2", "dead_letter.parts": "2"}),
+    ]
+    assert found.in_messages(messages) == [letter.original]
+    assert found.strange == 1
 
 
 # -- what is said ----------------------------------------------------------------------------------

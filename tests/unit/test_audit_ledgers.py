@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms import origins
-from transforms.audit.identity import id_of_key, key_of_id, number
 from transforms.audit.kafka_ledger import Asked, KafkaLedger
 from transforms.audit.keys import Keys
 from transforms.audit.offsets import Offsets
 from transforms.audit.pubsub_ledger import PubsubLedger
 from transforms.audit.rows import NUMBERS, Row, Rule
+from transforms.identity import id_of_key, key_of_id, number
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord

@@ -18,7 +18,8 @@ from pipelines.runtime import bridge_config
 from transforms import registry
 from transforms.kafka.client import ConsumerConfig, KafkaConfig
 from transforms.kafka.frontier import Frontier, FrontierCoder
-from transforms.kafka.selection import KafkaSourceConfig, Shard
+from transforms.kafka.selection import Shard
+from transforms.kafka.session import KafkaSourceConfig
 from transforms.kafka.source import ShardCoder, _PollFn
 from transforms.pubsub.taken import Taken, TakenCoder, TakenTracker
 from transforms.ranges import Ranges

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipelines.checks import retried, run_all
+from pipelines.checks import check_again, run_all
 from transforms.errors import PreflightError
 
 
@@ -60,8 +60,8 @@ def test_a_passing_failure_is_tried_again_and_another_one_is_not() -> None:
             raise PreflightError("not yet") from cause
         return "done"
 
-    assert retried(check) == "done"
+    assert check_again(check) == "done"
     answers = [OSError(), None]
     with pytest.raises(PreflightError):
-        retried(check)
+        check_again(check)
     assert answers == [None]

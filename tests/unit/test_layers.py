@@ -23,7 +23,12 @@ SDK_OWNERS = {
     "grpc": "transforms/pubsub/client",
     "gssapi": "transforms/kafka/login/kerberos.py",
     "cryptography": "transforms/kafka/login/tls.py",
-    "requests": ("transforms/kafka/login/oauth.py", "transforms/schema_registry.py"),
+    "requests": (
+        "transforms/http.py",
+        "transforms/kafka/login/oauth.py",
+        "transforms/schema_registry.py",
+    ),
+    "urllib3": "transforms/http.py",
 }
 """The file, or the files whose path begins so, that may import an SDK."""
 
@@ -31,6 +36,7 @@ PURE = {
     "transforms/limits.py": (),
     "transforms/errors.py": (),
     "transforms/records.py": (),
+    "transforms/times.py": (),
     **dict.fromkeys(
         (
             "transforms/attributes.py",
@@ -51,7 +57,7 @@ PURE = {
         ),
     ),
     "transforms/nights.py": (),
-    "transforms/topic_names.py": (),
+    "transforms/topic_names.py": ("transforms.limits",),
     "transforms/destinations.py": (
         "transforms.topic_names",
         "transforms.records",

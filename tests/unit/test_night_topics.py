@@ -13,8 +13,8 @@ from transforms.errors import DeliveryError
 from transforms.kafka.client import Committed, ConsumerConfig, KafkaConfig
 from transforms.kafka.client_rules import select_topics
 from transforms.kafka.frontier import Frontier
-from transforms.kafka.selection import KafkaSourceConfig, Selection, Shard
-from transforms.kafka.session import KafkaSession
+from transforms.kafka.selection import Selection, Shard
+from transforms.kafka.session import KafkaSession, KafkaSourceConfig
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord
 from transforms.registry import Bridge, BridgeConfig

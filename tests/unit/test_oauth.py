@@ -148,6 +148,22 @@ def test_an_endpoint_that_drips_is_given_up(monkeypatch):
             client(f"http://127.0.0.1:{server.getsockname()[1]}/token").token()
 
 
+def test_an_answer_that_breaks_off_is_none():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def begin():
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(10_000):
+                    pass
+
+        threading.Thread(target=begin, daemon=True).start()
+        with pytest.raises(UnavailableError, match=r"no answer \(.*99 more expected\)\);"):
+            client(f"http://127.0.0.1:{server.getsockname()[1]}/token").token()
+
+
 def test_what_is_no_token_endpoint_is_said(endpoint):
     with pytest.raises(UsageError, match=r"answers 404"):
         client(endpoint.url.replace("/token", "/nothing")).token()

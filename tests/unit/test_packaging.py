@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     "numpy": "numpy",
     "requests": "requests",
     "rich": "rich",
+    "urllib3": "requests",
     "zstandard": "zstandard",
 }
 """The declared dependency that brings each package in."""

@@ -83,6 +83,7 @@ class FakePubsub:
     """A Pub/Sub admin that knows every topic and one subscription."""
 
     detached: bool = False
+    ordered: bool = False
     missing: bool = False
     seeks: list[tuple[int | None, str | None]] = field(default_factory=list)
     needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -98,7 +99,9 @@ class FakePubsub:
 
     def subscription(self, name: str, *needs: str) -> SubscriptionInfo:
         self.needs[name] = needs
-        return SubscriptionInfo(name, "projects/p/topics/ttt", 30, self.detached)
+        return SubscriptionInfo(
+            name, "projects/p/topics/ttt", 30, self.detached, ordered=self.ordered
+        )
 
     def seek(self, name: str, timestamp_ms: int | None = None, snapshot: str | None = None) -> None:
         self.seeks.append((timestamp_ms, snapshot))
@@ -303,19 +306,37 @@ def test_a_detached_subscription_is_refused(cluster: FakeCluster, service: FakeP
 
 
 @pytest.mark.parametrize(
-    ("seek", "done"),
+    ("key", "ordered", "is_said"),
     [
-        ("now", (NOW_MS, None)),
-        ("timestamp=2023-11-14T22:13:20Z", (NOW_MS, None)),
-        ("snapshot=night", (None, "projects/p/snapshots/night")),
+        (["--key=ordering_key"], False, True),
+        (["--key=ordering_key"], True, False),
+        (["--key=attribute:a"], False, False),
+        ([], False, False),
+    ],
+)
+def test_who_wants_ordering_keys_as_keys_is_told_that_a_subscription_does_not_keep_their_order(
+    cluster: FakeCluster, service: FakePubsub, key: list[str], ordered: bool, is_said: bool
+) -> None:
+    service.ordered = ordered
+    facts, said = check(ps_to_kafka(*key))
+    assert facts.ordered == ordered
+    assert ["it has no message ordering" in line for line in said] == [True] * is_said
+
+
+@pytest.mark.parametrize(
+    ("seek", "done", "where"),
+    [
+        ("now", (NOW_MS, None), "now"),
+        ("timestamp=2023-11-14T22:13:20Z", (NOW_MS, None), "2023-11-14T22:13:20.000Z"),
+        ("snapshot=night", (None, "projects/p/snapshots/night"), "projects/p/snapshots/night"),
     ],
 )
 def test_seek_is_done_once_and_said_to_move_every_reader(
-    cluster: FakeCluster, service: FakePubsub, seek: str, done: Any
+    cluster: FakeCluster, service: FakePubsub, seek: str, done: Any, where: str
 ) -> None:
     _, said = check(ps_to_kafka(f"--seek={seek}"))
     assert service.seeks == [done]
-    assert "every reader" in said[0]
+    assert f"moved to {where}, for every reader" in said[0]
 
 
 def test_seek_into_the_future_would_drop_messages_and_is_refused(

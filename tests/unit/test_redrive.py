@@ -167,6 +167,7 @@ def test_a_command_line_becomes(argv: list[str], field: str, value: Any) -> None
         ([*ENDS, "--state=/done.json"], "--state: means nothing with this --from"),
         ([*FROM_FILES, "--group_id=mine"], "--group_id: means nothing with this --from"),
         ([*FROM_FILES, "--state=kafka://done"], "is no file"),
+        ([*FROM_FILES, "--state=done/"], "is a folder; name a file"),
         ([*FROM_FILES, "--key=none"], "--key: means nothing with this --to"),
         ([*ENDS, "--ordering_key=key"], "--ordering_key: means nothing with this --to"),
         ([*ENDS, "--kafka_config=hunter2"], "KEY=VALUE"),

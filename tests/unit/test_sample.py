@@ -26,7 +26,7 @@ from pipelines.preflight import (
 from pipelines.preflight.sample import BusyKey, Largest, Row, Tally
 from pipelines.preflight.sample_show import Result
 from transforms import limits
-from transforms.errors import UnavailableError, UsageError
+from transforms.errors import SourceError, UnavailableError, UsageError
 from transforms.explain import Fate
 from transforms.kafka.client import TopicInfo
 from transforms.pubsub.client import Pulled
@@ -507,11 +507,14 @@ def test_the_rules_of_a_kafka_destination_are_told():
     facts = Facts(topic=TopicInfo("t", 1, 5_000, True, 60_000), pubsub_topic="projects/p/topics/x")
     there = sample_found.found(options, facts)
     assert dict(sample_found.lines(PS_TO_KAFKA, there)) == {
-        "from": "projects/p/subscriptions/sss of projects/p/topics/x: ack deadline 10 s",
+        "from": "projects/p/subscriptions/sss of projects/p/topics/x: ack deadline 10 s, no "
+        "message ordering",
         "to": "t: 1 partition, record batches of at most 5,000 bytes, compacted, so that every "
         "record needs a key, timestamps at most 60 s ahead",
         "dead letters": "kafka://dead",
     }
+    there = sample_found.found(options, facts.with_({"ordered": True}))
+    assert dict(sample_found.lines(PS_TO_KAFKA, there))["from"].endswith("ack deadline 10 s")
 
 
 # -- the command line ------------------------------------------------------------------------------
@@ -525,9 +528,9 @@ def test_the_rules_of_a_kafka_destination_are_told():
     [([], 0, False), (["--sample=5"], 5, False), (["--json", "--sample", "7"], 7, True)],
 )
 def test_the_flags_say_which_bridge_is_meant(flags, pipeline, own, count, as_json):
-    asked, options = __main__._parse([*own, *flags], {})
-    assert options == parse(pipeline, flags, {})
-    assert (asked.sample, asked.json) == (count, as_json)
+    command = __main__.parse_command([*own, *flags], {})
+    assert command.bridge == parse(pipeline, flags, {})
+    assert (command.sample, command.json) == (count, as_json)
 
 
 @pytest.mark.parametrize(
@@ -557,7 +560,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_status_2(capsys, argv, named)
 
 def test_there_is_no_demo_to_look_at():
     with pytest.raises(UsageError, match="not said"):
-        __main__._parse([], {"KAFKA_BOOTSTRAP_SERVERS": "b:1"})
+        __main__.parse_command([], {"KAFKA_BOOTSTRAP_SERVERS": "b:1"})
 
 
 @pytest.mark.parametrize(
@@ -581,3 +584,21 @@ def test_a_message_that_would_stop_the_bridge_is_exit_status_1(
     monkeypatch.setattr(__main__, "found", lambda *_: THERE)
     assert __main__.main([*FROM_KAFKA, "--sample=1", "--json", *flags]) == status
     assert json.loads(capsys.readouterr().out)["sampled"] == 1
+
+
+def test_a_source_that_cannot_be_read_is_exit_status_2(monkeypatch, capsys):
+    def fail(*_):
+        raise SourceError("read t: nobody answers")
+
+    monkeypatch.setattr(__main__.preflight, "check", fail)
+    assert __main__.main(FROM_KAFKA) == 2
+    assert capsys.readouterr().err == "preflight: read t: nobody answers\n"
+
+
+def test_an_interrupt_before_anything_is_looked_at_is_no_traceback(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(__main__, "parse", interrupt)
+    assert __main__.main(FROM_KAFKA) == 130
+    assert capsys.readouterr().err == ""

@@ -17,7 +17,6 @@ import gzip
 import io
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, timezone
 from typing import IO, Any, cast
 
 from backports import zstd
@@ -29,10 +28,9 @@ from transforms.decode import DecodeError, Decoder
 from transforms.errors import DeliveryError, UnavailableError
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.schema_registry import SchemaRegistry
+from transforms.times import in_calendar
 
 _EXTENSIONS: dict[Codec, str] = {"zstandard": "jsonl.zst", "deflate": "jsonl.gz", "none": "jsonl"}
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class JsonFormat:
@@ -84,7 +82,7 @@ class JsonFormat:
                 "topic": record.topic,
                 "partition": record.partition,
                 "offset": record.offset,
-                "timestamp": _rfc3339(record.timestamp_ms),
+                "timestamp": _time(record.timestamp_ms),
                 "timestamp_ms": record.timestamp_ms,
                 "timestamp_type": record.timestamp_type.name,
                 **_readable("key", record.key),
@@ -94,7 +92,7 @@ class JsonFormat:
         return {
             "topic": self._topic,
             "message_id": record.message_id,
-            "publish_time": _rfc3339(record.publish_time_ms),
+            "publish_time": _time(record.publish_time_ms),
             "publish_time_ms": record.publish_time_ms,
             "ordering_key": record.ordering_key,
             "attributes": dict(record.attributes),
@@ -114,15 +112,9 @@ def _line(found: dict[str, Any]) -> bytes:
     return json.dumps(found, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _rfc3339(timestamp_ms: int | None) -> str | None:
+def _time(timestamp_ms: int | None) -> str | None:
     """A time as people write it, where they can."""
-    if timestamp_ms is None:
-        return None
-    try:
-        when = _EPOCH + timedelta(milliseconds=timestamp_ms)
-    except OverflowError:
-        return None
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if timestamp_ms is None else in_calendar(timestamp_ms)
 
 
 def _readable(name: str, data: bytes | None) -> dict[str, Any]:

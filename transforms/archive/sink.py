@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import apache_beam as beam
 
-from transforms.archive.formats import Codec, FormatName
-from transforms.archive.writer import ArchiveWriter
-from transforms.registry import BridgeConfig
+from transforms.archive.writer import ArchiveSinkConfig, ArchiveWriter
 from transforms.sink import WriteFn
-
-
-@dataclass(frozen=True)
-class ArchiveSinkConfig:
-    """Where records are kept, and how; picklable.
-
-    Attributes:
-      url: a folder, made when it is missing: a local path, `file://`, `gs://` or `s3://`.
-      format: `avro`, whole and lossless, or `json`, for people.
-      codec: how files are compressed; `deflate` of JSON Lines is gzip.
-      file_bytes: of payload; a file that has got so many is closed.
-      counted_as: the counter of what is in visible files.
-      topic: the topic's name that messages of Pub/Sub are kept under, which do not name it.
-      schema_registry, schema_registry_login: what JSON Lines are decoded by, as `SchemaRegistry`
-        takes it; empty: without one.
-    """
-
-    bridge: BridgeConfig
-    url: str
-    format: FormatName = "avro"
-    codec: Codec = "zstandard"
-    file_bytes: int = 256_000_000
-    topic: str = ""
-    counted_as: str = "delivered"
-    schema_registry: str = ""
-    schema_registry_login: str | None = None
 
 
 class WriteToArchive(beam.PTransform):
@@ -49,8 +20,8 @@ class WriteToArchive(beam.PTransform):
     Guarantee: a bundle ends only when each of its records lies in a file that is complete and
       visible (local ones are on the disk); else it fails, and its source delivers it again.
     On restart: files that were not complete are removed. What was written and not committed is
-      written again: a Kafka record's new file replaces the old one, a Pub/Sub message may be there
-      twice, with the same id.
+      written again: of Kafka records, what two files have goes from one of them (`leftovers`); a
+      Pub/Sub message may be there twice, with the same id.
     """
 
     def __init__(self, config: ArchiveSinkConfig) -> None:

@@ -21,14 +21,14 @@ from transforms import filesystem
 from transforms.archive import layout, leftovers
 from transforms.archive.avro import AvroFormat
 from transforms.archive.files import Ask
-from transforms.archive.formats import Format
+from transforms.archive.formats import Codec, Format, FormatName
 from transforms.archive.json_lines import JsonFormat
 from transforms.archive.lanes import Lane
 from transforms.archive.publishing import Complete, Publisher
 from transforms.archive.spool import Spool, SpoolFile, root_for
 from transforms.errors import DeliveryError, TransferError
 from transforms.records import KafkaRecord, PubsubRecord
-from transforms.registry import Bridge
+from transforms.registry import Bridge, BridgeConfig
 from transforms.schema_registry import SchemaRegistry
 
 BLOCK_BYTES = (64_000, 1_000_000)
@@ -76,17 +76,41 @@ class _File:
     payload_bytes: int = 0
 
 
+@dataclass(frozen=True)
+class ArchiveSinkConfig:
+    """Where records are kept, and how; picklable.
+
+    Attributes:
+      url: a folder, made when it is missing: a local path, `file://`, `gs://` or `s3://`.
+      format: `avro`, whole and lossless, or `json`, for people.
+      codec: how files are compressed; `deflate` of JSON Lines is gzip.
+      file_bytes: of payload; a file that has got so many is closed.
+      counted_as: the counter of what is in visible files.
+      topic: the topic's name that messages of Pub/Sub are kept under, which do not name it.
+      schema_registry, schema_registry_login: what JSON Lines are decoded by, as `SchemaRegistry`
+        takes it; empty: without one.
+    """
+
+    bridge: BridgeConfig
+    url: str
+    format: FormatName = "avro"
+    codec: Codec = "zstandard"
+    file_bytes: int = 256_000_000
+    topic: str = ""
+    counted_as: str = "delivered"
+    schema_registry: str = ""
+    schema_registry_login: str | None = None
+
+
 class ArchiveWriter:
     """Implements `registry.Writer`.
 
-    Args:
-      config: `sink.ArchiveSinkConfig`.
     Raises:
       UsageError: the URL is none that can be used.
       DeliveryError: there is no place to spool files.
     """
 
-    def __init__(self, config: Any, bridge: Bridge) -> None:
+    def __init__(self, config: ArchiveSinkConfig, bridge: Bridge) -> None:
         self._url = filesystem.checked(config.url)
         self._file_bytes = config.file_bytes
         self._unnamed: Place = (config.topic, None)
@@ -263,7 +287,7 @@ class ArchiveWriter:
         self._spool.close()
 
 
-def _format(config: Any) -> Format:
+def _format(config: ArchiveSinkConfig) -> Format:
     if config.format == "avro":
         return AvroFormat(config.codec)
     registry = None

@@ -11,7 +11,6 @@ import numpy as np
 
 from transforms import lossless, origins
 from transforms.attributes import OFFSET, PARTITION, TIMESTAMP, TOPIC
-from transforms.audit.identity import key_of_id, key_of_message, key_of_record, number
 from transforms.audit.keys import Keys
 from transforms.audit.offsets import Offsets
 from transforms.audit.rows import (
@@ -26,6 +25,7 @@ from transforms.audit.rows import (
     Rule,
     counts,
 )
+from transforms.identity import key_of_id, key_of_message, key_of_record, number
 from transforms.kafka.client import Partition
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord, PubsubRecord

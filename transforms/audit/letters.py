@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from transforms import filesystem
-from transforms.audit.identity import number
 from transforms.dead_letters.avro import from_avro
+from transforms.dead_letters.parts import Parts
 from transforms.deadlines import PATIENCE_S
 from transforms.errors import SourceError
 from transforms.records import KafkaRecord, PubsubRecord
 
 _log = logging.getLogger(__name__)
-
-_ID, _PART, _PARTS = "dead_letter.id", "dead_letter.part", "dead_letter.parts"
 
 Originals = list[KafkaRecord | PubsubRecord]
 
@@ -29,7 +27,7 @@ class Letters:
 
     def __init__(self, place: str) -> None:
         self._place = place
-        self._parts: dict[str, dict[int, bytes]] = {}
+        self._parts = Parts()
         self.strange = 0
 
     def in_records(self, records: Iterable[KafkaRecord]) -> Originals:
@@ -38,7 +36,7 @@ class Letters:
 
     def in_messages(self, messages: Iterable[PubsubRecord]) -> Originals:
         """What each message's data holds; of a letter in parts, when the last one comes."""
-        return [found for message in messages for found in self._open(self._whole(message))]
+        return [found for message in messages for found in self._join(message)]
 
     def in_files(self, folder: str) -> Iterator[Originals]:
         """What each file of a folder holds; a folder that is not there yet holds nothing."""
@@ -50,25 +48,22 @@ class Letters:
             path = filesystem.join(folder, name)
             yield self._open(ask("read", path, call=partial(filesystem.get, path)))
 
-    def _whole(self, message: PubsubRecord) -> bytes | None:
-        """The container of a letter; None while parts of it are missing."""
-        attributes = message.attributes
-        if _ID not in attributes:
-            return message.data
-        parts = self._parts.setdefault(attributes[_ID], {})
-        parts[number(attributes.get(_PART, ""))] = message.data
-        if len(parts) < number(attributes.get(_PARTS, "")):
-            return None
-        del self._parts[attributes[_ID]]
-        return b"".join(data for _, data in sorted(parts.items()))
+    def _join(self, message: PubsubRecord) -> Originals:
+        """What a message, or the parts that it is the last one of, hold."""
+        try:
+            whole = self._parts.whole(message)
+        except ValueError as error:
+            return self._none(error)
+        return [] if whole is None else self._open(b"".join(part.data for part in whole))
 
-    def _open(self, container: bytes | None) -> Originals:
-        if container is None:
-            return []
+    def _open(self, container: bytes) -> Originals:
         try:
             return [letter.original for letter in from_avro(container)]
         except ValueError as error:
-            if not self.strange:
-                _log.warning("read %s: not every one is a dead letter: %s", self._place, error)
-            self.strange += 1
-            return []
+            return self._none(error)
+
+    def _none(self, error: ValueError) -> Originals:
+        if not self.strange:
+            _log.warning("read %s: not every one is a dead letter: %s", self._place, error)
+        self.strange += 1
+        return []

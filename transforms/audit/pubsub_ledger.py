@@ -10,7 +10,6 @@ import numpy as np
 
 from transforms import lossless, origins
 from transforms.attributes import MESSAGE_ID
-from transforms.audit.identity import key_of_id, key_of_record
 from transforms.audit.keys import Keys
 from transforms.audit.rows import (
     COPY,
@@ -25,6 +24,7 @@ from transforms.audit.rows import (
     Rule,
     counts,
 )
+from transforms.identity import key_of_id, key_of_record
 from transforms.records import KafkaRecord, PubsubRecord
 
 

@@ -24,6 +24,7 @@ from typing import cast
 from transforms import limits
 from transforms.dead_letters.avro import labels, one_from_avro, to_avro
 from transforms.dead_letters.letter import DeadLetter, Found
+from transforms.dead_letters.parts import ID, PART, PARTS, Parts, letter_id
 from transforms.deadlines import within
 from transforms.errors import CommitError, DeliveryError, PreflightError, SourceError
 from transforms.metrics import Counts
@@ -47,8 +48,6 @@ PART_BYTES = 9_000_000
 
 _PULL_MESSAGES = 100
 _CLOSE_TIMEOUT_S = 10.0
-
-_ID, _PART, _PARTS = "dead_letter.id", "dead_letter.part", "dead_letter.parts"
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -106,9 +105,9 @@ def to_messages(letter: DeadLetter) -> Iterator[PubsubRecord]:
     if len(data) <= PART_BYTES:
         yield PubsubRecord(data, attributes)
         return
-    attributes |= {_ID: uuid.uuid4().hex, _PARTS: str(math.ceil(len(data) / PART_BYTES))}
+    attributes |= {ID: uuid.uuid4().hex, PARTS: str(math.ceil(len(data) / PART_BYTES))}
     for number, start in enumerate(range(0, len(data), PART_BYTES), 1):
-        yield PubsubRecord(data[start : start + PART_BYTES], {**attributes, _PART: str(number)})
+        yield PubsubRecord(data[start : start + PART_BYTES], {**attributes, PART: str(number)})
 
 
 def _cut(text: str) -> str:
@@ -170,7 +169,7 @@ class PubsubDeadLetterSource:
         self._began_ms = 0
         self._held: dict[str, list[Lease]] = {}
         self._seen: set[tuple[str, str | None]] = set()
-        self._parts: dict[str, dict[int, PubsubRecord]] = {}
+        self._parts = Parts()
         self._done: set[str] = set()
         self._closed = False
 
@@ -193,12 +192,12 @@ class PubsubDeadLetterSource:
         """
         if (message.publish_time_ms or 0) > self._began_ms:
             return False
-        letter_id = _letter_id(message)
-        if letter_id in self._done:
+        name = letter_id(message)
+        if name in self._done:
             self._acknowledge_again(lease)
             return False
-        self._held.setdefault(letter_id, []).append(lease)
-        delivered = letter_id, message.attributes.get(_PART)
+        self._held.setdefault(name, []).append(lease)
+        delivered = name, message.attributes.get(PART)
         new = delivered not in self._seen
         self._seen.add(delivered)
         return new
@@ -207,7 +206,7 @@ class PubsubDeadLetterSource:
         found: list[Found] = []
         for message in messages:
             try:
-                whole = self._joined(message)
+                whole = self._parts.whole(message)
                 if whole is None:
                     continue
                 letter = one_from_avro(b"".join(part.data for part in whole))
@@ -219,26 +218,9 @@ class PubsubDeadLetterSource:
                     "acknowledge it, and keep the topic for dead letters"
                 ) from error
             where = ", ".join(part.name for part in whole)
-            found.append(Found(_letter_id(message), where, letter))
+            found.append(Found(letter_id(message), where, letter))
         if found:
             yield found
-
-    def _joined(self, message: PubsubRecord) -> list[PubsubRecord] | None:
-        """All messages of a letter, in order; None while parts of it are missing.
-
-        Raises:
-          ValueError: a part that cannot be one.
-        """
-        if _ID not in message.attributes:
-            return [message]
-        number, of = (message.attributes.get(name, "") for name in (_PART, _PARTS))
-        if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-            raise ValueError(f"its {_PART} and {_PARTS} do not go together")
-        parts = self._parts.setdefault(_letter_id(message), {})
-        parts[int(number)] = message
-        if len(parts) < int(of):
-            return None
-        return [part for _, part in sorted(self._parts.pop(_letter_id(message)).items())]
 
     def check(self, found: Sequence[Found]) -> None:
         """Each is acknowledged by itself."""
@@ -246,7 +228,7 @@ class PubsubDeadLetterSource:
     def done(self, found: Sequence[Found]) -> None:
         ids = [cast("str", item.token) for item in found]
         self._done.update(ids)
-        self._acknowledge([lease for letter_id in ids for lease in self._held.pop(letter_id, [])])
+        self._acknowledge([lease for name in ids for lease in self._held.pop(name, [])])
 
     def _acknowledge(self, leases: Sequence[Lease]) -> None:
         self._leases.note_expired(leases)
@@ -263,13 +245,12 @@ class PubsubDeadLetterSource:
         if self._closed:
             return
         self._closed = True
-        for letter_id, parts in self._parts.items():
-            of = next(iter(parts.values())).attributes[_PARTS]
+        for name, came, of in self._parts.incomplete():
             _log.warning(
                 "%s: dead letter %s is incomplete: %d of its %s parts came; they are given back",
                 self._subscription,
-                letter_id,
-                len(parts),
+                name,
+                came,
                 of,
             )
         with contextlib.suppress(TimeoutError):
@@ -279,7 +260,3 @@ class PubsubDeadLetterSource:
         self._leases.stop()
         self._leases.give_back(self._leases.forget_all())
         self._subscriber.close()
-
-
-def _letter_id(message: PubsubRecord) -> str:
-    return message.attributes.get(_ID, message.message_id)

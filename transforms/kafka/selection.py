@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from transforms import nights
-from transforms.kafka.client import ConsumerConfig, KafkaConfig, Offsets, Partition
+from transforms.kafka.client import Partition
 from transforms.kafka.client_rules import select_topics
-from transforms.ranges import Ranges
-from transforms.registry import BridgeConfig
 
 wall_clock: nights.Clock = time.time
 """What says which night it is, to every selection of this process."""
@@ -108,40 +106,3 @@ class Shard(NamedTuple):
         """Whether a partition belongs to this shard; neighbours go to different shards."""
         topic, index = partition
         return (zlib.crc32(topic.encode()) + index) % self.of == self.number
-
-
-@dataclass(frozen=True)
-class KafkaSourceConfig:
-    """What a Kafka source reads, and how; picklable.
-
-    Attributes:
-      topics: names, among them templates with a date, or one `^regex`.
-      start: resolved `--start`: where partitions without a committed offset begin; those not in it
-        begin at their first offset.
-      assignment: who owns a partition: the consumer group protocol, or the shard's number.
-      on_offset_gap: what follows when offsets are gone that should be read next: an error, or a
-        continuation that is counted.
-      ranges: the offsets that are read, which makes the source finite; None for all there will be.
-      state: URL of the file that remembers how far it is, in place of the group's commits.
-      change_hour, days_back: which nights such templates mean, as in `Selection`.
-      stops_at_night_end: the run ends when the night in which it began is over and read.
-    """
-
-    bridge: BridgeConfig
-    kafka: KafkaConfig
-    consumer: ConsumerConfig
-    topics: tuple[str, ...]
-    start: Offsets = field(default_factory=dict)
-    assignment: Literal["group", "shards"] = "group"
-    shards: int = 1
-    on_offset_gap: Literal["fail", "continue"] = "fail"
-    ranges: Mapping[Partition, Ranges] | None = None
-    state: str = ""
-    change_hour: int = 0
-    days_back: int = 2
-    stops_at_night_end: bool = False
-
-    def selection(self) -> Selection:
-        """Which topics these are, from now on by the clock."""
-        selection = Selection(self.topics, self.change_hour, self.days_back)
-        return selection.until_tonight() if self.stops_at_night_end else selection

@@ -14,7 +14,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from transforms.errors import OffsetGapError, UnavailableError
 from transforms.health import SOURCE
@@ -37,10 +38,10 @@ from transforms.kafka.commits import Claim, Commits, KafkaBundle
 from transforms.kafka.frontier import Frontier
 from transforms.kafka.night_end import NightEnd
 from transforms.kafka.remaining import Remaining
-from transforms.kafka.selection import KafkaSourceConfig, Shard
+from transforms.kafka.selection import Selection, Shard
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord
-from transforms.registry import Bridge
+from transforms.registry import Bridge, BridgeConfig
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,43 @@ _ASK_TIMEOUT_S = 3.0
 
 POLL_MAX_RECORDS = 500
 """Records of one poll; also Java's `max.poll.records`."""
+
+
+@dataclass(frozen=True)
+class KafkaSourceConfig:
+    """What a Kafka source reads, and how; picklable.
+
+    Attributes:
+      topics: names, among them templates with a date, or one `^regex`.
+      start: resolved `--start`: where partitions without a committed offset begin; those not in it
+        begin at their first offset.
+      assignment: who owns a partition: the consumer group protocol, or the shard's number.
+      on_offset_gap: what follows when offsets are gone that should be read next: an error, or a
+        continuation that is counted.
+      ranges: the offsets that are read, which makes the source finite; None for all there will be.
+      state: URL of the file that remembers how far it is, in place of the group's commits.
+      change_hour, days_back: which nights such templates mean, as in `Selection`.
+      stops_at_night_end: the run ends when the night in which it began is over and read.
+    """
+
+    bridge: BridgeConfig
+    kafka: KafkaConfig
+    consumer: ConsumerConfig
+    topics: tuple[str, ...]
+    start: Offsets = field(default_factory=dict)
+    assignment: Literal["group", "shards"] = "group"
+    shards: int = 1
+    on_offset_gap: Literal["fail", "continue"] = "fail"
+    ranges: Mapping[Partition, Ranges] | None = None
+    state: str = ""
+    change_hour: int = 0
+    days_back: int = 2
+    stops_at_night_end: bool = False
+
+    def selection(self) -> Selection:
+        """Which topics these are, from now on by the clock."""
+        selection = Selection(self.topics, self.change_hour, self.days_back)
+        return selection.until_tonight() if self.stops_at_night_end else selection
 
 
 class KafkaSession:

@@ -1,4 +1,4 @@
-"""`ReadFromKafka`: an unbounded source of whole Kafka records."""
+"""`ReadFromKafka`: a source of whole Kafka records, without end or of given offsets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from apache_beam.transforms.core import RestrictionProvider
 from transforms import registry
 from transforms.kafka.frontier import Frontier, FrontierCoder, FrontierTracker
 from transforms.kafka.remaining import Remaining
-from transforms.kafka.selection import KafkaSourceConfig, Shard
-from transforms.kafka.session import KafkaSession
+from transforms.kafka.selection import Shard
+from transforms.kafka.session import KafkaSession, KafkaSourceConfig
 from transforms.reading import Bundle, in_shards, read_bundle
 from transforms.record_batches import HandOn, Poll
 from transforms.records import KafkaRecord

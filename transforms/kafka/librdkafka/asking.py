@@ -106,7 +106,7 @@ class AskingConsumer:
             nothing = [TopicPartition(asked[0].topic, KAFKA_MAX_PARTITION)]
             self._consumer.committed(nothing, timeout=self._timeout_s)
             answer = self._consumer.commit(offsets=asked, asynchronous=False)
-        _check(answer, "commit", CommitError)
+        _check_commit(answer)
 
     def watermarks(
         self, partitions: Iterable[Partition], timeout_s: float | None = None
@@ -130,10 +130,8 @@ class AskingConsumer:
         return topics
 
 
-def _check(answer: Iterable[TopicPartition], what: str, failure: type[TransferError]) -> None:
+def _check_commit(answer: Iterable[TopicPartition]) -> None:
     """Raises the first error that an answer holds for one of its partitions."""
     for part in answer:
         if part.error is not None:
-            if failure is SourceError and part.error.code() not in ENDINGS:
-                failure = UnavailableError
-            raise failure(f"{what} {part.topic}/{part.partition}: {part.error.str()}")
+            raise CommitError(f"commit {part.topic}/{part.partition}: {part.error.str()}")

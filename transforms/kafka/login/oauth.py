@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import requests
 from requests.auth import HTTPBasicAuth
 
-from transforms import secrets
+from transforms import http, secrets
 from transforms.deadlines import within
 from transforms.errors import UnavailableError, UsageError
 from transforms.kafka.login import files
@@ -118,11 +118,11 @@ class Tokens:
         except requests.exceptions.SSLError as error:
             raise UsageError(
                 f"get a token from {self._url}: its certificate is not trusted "
-                f"({_cause(error)}); name its CA with https.ca.location"
+                f"({http.cause(error)}); name its CA with https.ca.location"
             ) from error
         except requests.exceptions.RequestException as error:
             raise UnavailableError(
-                f"get a token from {self._url}: no answer ({_cause(error)}); check "
+                f"get a token from {self._url}: no answer ({http.cause(error)}); check "
                 "sasl.oauthbearer.token.endpoint.url"
             ) from error
         if answer.status_code >= 500 or answer.status_code == 429:
@@ -146,10 +146,7 @@ class Tokens:
             stream=True,
             verify=self._ca,  # of a session it would lose to REQUESTS_CA_BUNDLE
         )
-        # What is beyond is not read: a token is smaller.
-        answer._content = answer.raw.read(_LARGEST_ANSWER_BYTES, decode_content=True)
-        answer.close()
-        return answer
+        return http.read(answer, _LARGEST_ANSWER_BYTES)
 
     def _understood(self, answer: requests.Response) -> Token:
         try:
@@ -218,10 +215,3 @@ def _said(answer: requests.Response) -> str:
     except (ValueError, TypeError, AttributeError):
         words = []
     return " ".join(f"{answer.status_code} {': '.join(words) or answer.reason}".split())[:300]
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, in one line, without the address that stands in front of it already."""
-    reason = getattr(error.args[0], "reason", error) if error.args else error
-    text = str(getattr(reason, "__cause__", None) or reason)
-    return " ".join(text.rpartition(": ")[2].split())[:200]

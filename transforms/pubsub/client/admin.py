@@ -23,7 +23,12 @@ from transforms.pubsub.service import DEFAULT, Service
 
 
 class SubscriptionInfo(NamedTuple):
-    """A subscription as preflight sees it; `filter` is empty where all messages are delivered."""
+    """A subscription as preflight sees it.
+
+    Attributes:
+      filter: empty where all messages are delivered.
+      ordered: messages of one ordering key are delivered in the order of their publication.
+    """
 
     name: str
     topic: str
@@ -31,6 +36,7 @@ class SubscriptionInfo(NamedTuple):
     detached: bool
     filter: str = ""
     labels: Mapping[str, str] = {}
+    ordered: bool = False
 
 
 class PubsubAdmin:
@@ -92,6 +98,7 @@ class PubsubAdmin:
             found.detached,
             found.filter,
             dict(found.labels),
+            found.enable_message_ordering,
         )
 
     def find_subscription(self, name: str) -> SubscriptionInfo | None:

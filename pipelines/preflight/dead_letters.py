@@ -7,7 +7,7 @@ from contextlib import closing
 from pipelines.options import Options
 from pipelines.preflight import common
 from pipelines.preflight.common import CALL_S, Facts
-from transforms.dead_letters.letter import CONTEXT_BYTES
+from transforms.dead_letter import CONTEXT_BYTES
 from transforms.dead_letters.places import Place
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo

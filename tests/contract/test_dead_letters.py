@@ -21,11 +21,11 @@ from ends import DEADLINE_S, Kafka, PubSub
 from kafka import KafkaAdminClient, TopicPartition
 
 from transforms import filesystem, limits
+from transforms.dead_letter import DeadLetter, DeadLetterSink, DeadLetterSource
 from transforms.dead_letters import files
 from transforms.dead_letters.avro import to_avro
 from transforms.dead_letters.files import FileDeadLetters, FileDeadLetterSource
 from transforms.dead_letters.kafka import KafkaDeadLetterSource
-from transforms.dead_letters.letter import DeadLetter, DeadLetterSink, DeadLetterSource
 from transforms.dead_letters.places import Place, open_sink
 from transforms.dead_letters.pubsub import PubsubDeadLetterSource, to_messages
 from transforms.errors import (

@@ -20,7 +20,7 @@ from kafka import TopicPartition
 
 from pipelines.audit import cli
 from transforms.avro_rows import KAFKA_RECORD, PUBSUB_RECORD, to_row
-from transforms.dead_letters.letter import DeadLetter
+from transforms.dead_letter import DeadLetter
 from transforms.dead_letters.places import Place, open_sink
 from transforms.kafka.client import ProducerConfig
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub

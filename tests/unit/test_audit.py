@@ -15,8 +15,8 @@ from pipelines.audit.progress import Meter
 from pipelines.options import FLAGS as BRIDGE_FLAGS
 from transforms.audit import letters
 from transforms.audit.rows import Missing, Others, Row
+from transforms.dead_letter import DeadLetter
 from transforms.dead_letters.avro import to_avro
-from transforms.dead_letters.letter import DeadLetter
 from transforms.errors import (
     OffsetGapError,
     PreflightError,

@@ -17,7 +17,7 @@ from pipelines.options import FLAGS as BRIDGE_FLAGS
 from pipelines.redrive import cli, options, preflight, show
 from pipelines.redrive.loop import Redrive, Selection
 from transforms.control import Bounds, Control
-from transforms.dead_letters.letter import DeadLetter, Found
+from transforms.dead_letter import DeadLetter, Found
 from transforms.dead_letters.places import Place
 from transforms.dead_letters.sending import Refusal, Refusals, Rehearsal, Sender, to_kafka_by
 from transforms.dead_letters.sources import check_folder

@@ -17,8 +17,8 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import cast
 
+from transforms.dead_letter import DeadLetter, Found
 from transforms.dead_letters.avro import labels, one_from_avro, to_avro
-from transforms.dead_letters.letter import DeadLetter, Found
 from transforms.deadlines import retried, within
 from transforms.errors import (
     CommitError,

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from transforms.dead_letters.letter import Stage
+from transforms.dead_letter import Stage
 from transforms.errors import PoisonError, RefusedError, UnmappableError
 from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
 from transforms.kafka.writer import KafkaSinkConfig, KafkaWriter

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight import Facts
 
 _ANY_WIDTH = 1_000
 

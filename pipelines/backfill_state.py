@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, Literal
 
+from pipelines.facts import Facts
 from pipelines.options import Options
 from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts
+from pipelines.preflight.common import CALL_S
 from transforms.kafka.client import Offsets, Partition
 
 Status = Literal["", "begun", "writing", "paused", "done"]

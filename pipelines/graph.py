@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from pipelines.facts import Facts
 from pipelines.options import BACKFILL, Options, Runner
-from pipelines.preflight import Facts, archive_source
+from pipelines.preflight import archive_source
 from pipelines.preflight.templates import resolved
 from transforms import origins
 from transforms.convert import Routing, ToKafka, ToPubsub

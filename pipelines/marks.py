@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from pipelines import backfill_state
 from pipelines.checks import retried
+from pipelines.facts import Facts
 from pipelines.options import Options
 from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts
+from pipelines.preflight.common import CALL_S
 from transforms.errors import CommitError, PreflightError, SourceError
 from transforms.kafka import beside
 from transforms.kafka.client import Offsets, Partition

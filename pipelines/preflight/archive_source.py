@@ -6,10 +6,11 @@ import hashlib
 from functools import partial
 from typing import Any
 
+from pipelines.facts import Facts, Found, Look
 from pipelines.flags import End
 from pipelines.options import Options
 from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts, Found, Look, Say
+from pipelines.preflight.common import CALL_S, Say
 from transforms.errors import CommitError, PreflightError
 from transforms.registry import BridgeConfig
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from pipelines.facts import Facts
 from pipelines.options import Options
 from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts
+from pipelines.preflight.common import CALL_S
 from transforms.dead_letter import CONTEXT_BYTES
 from transforms.dead_letters.places import Place
 from transforms.errors import PreflightError

@@ -8,9 +8,10 @@ from functools import partial
 
 from pipelines import backfill_state
 from pipelines.checks import retried, run_all
+from pipelines.facts import Facts, Found, Look
 from pipelines.options import BACKFILL, Options
 from pipelines.preflight import common
-from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Look, Say
+from pipelines.preflight.common import ACTION_S, CALL_S, Say
 from transforms.errors import PreflightError
 from transforms.pubsub import client as pubsub
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pipelines import graph
+from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight.common import Facts
 from pipelines.preflight.sample_topics import Topics
 from transforms import explain
 from transforms.attributes import size_bytes

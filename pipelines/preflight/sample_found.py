@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from pipelines.checks import quiet_clients, retried, run_all
+from pipelines.facts import Facts
 from pipelines.options import KAFKA_TO_PS, Options
 from pipelines.preflight import common
-from pipelines.preflight.common import CHECKS_S, Facts
+from pipelines.preflight.common import CHECKS_S
 from transforms.limits import PUBSUB_MAX_MESSAGE_BYTES
 
 _SHOWN_TOPICS = 3

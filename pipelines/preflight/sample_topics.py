@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from pipelines.facts import Facts
 from pipelines.options import Options
 from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts
+from pipelines.preflight.common import CALL_S
 from pipelines.preflight.templates import resolved
 from transforms.errors import RefusedError
 from transforms.kafka.client import TopicInfo

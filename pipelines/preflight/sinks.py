@@ -7,9 +7,10 @@ from contextlib import closing
 from functools import partial
 
 from pipelines.checks import retried, run_all
+from pipelines.facts import Facts, Found
 from pipelines.options import Options
 from pipelines.preflight import common, templates
-from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Say
+from pipelines.preflight.common import ACTION_S, CALL_S, Say
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo
 from transforms.pubsub import client as pubsub

@@ -9,9 +9,10 @@ from functools import partial
 from itertools import chain
 
 from pipelines.checks import retried, run_all
+from pipelines.facts import Facts, Found
 from pipelines.options import Options
 from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts, Found, Say
+from pipelines.preflight.common import CALL_S, Say
 from transforms.dead_letters.places import Place
 from transforms.destinations import Template
 from transforms.errors import PreflightError, UnmappableError

@@ -8,8 +8,8 @@ import threading
 from ends import until
 
 from pipelines import graph, rounds
+from pipelines.facts import Facts
 from pipelines.options import parse
-from pipelines.preflight import Facts
 from pipelines.runtime import bridge_config
 from transforms import registry
 from transforms.control import Rounds

@@ -12,6 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from pipelines import preflight
+from pipelines.facts import Facts
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, parse
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo
@@ -131,7 +132,7 @@ def ps_to_kafka(*argv: str) -> Options:
     return parse(PS_TO_KAFKA, [*ends, "--kafka_topic=t", *argv], {})
 
 
-def check(options: Options) -> tuple[preflight.Facts, list[str]]:
+def check(options: Options) -> tuple[Facts, list[str]]:
     said: list[str] = []
     return preflight.check(options, said.append, lambda: NOW_MS / 1000), said
 

@@ -14,7 +14,7 @@ from pipelines.commands import run_command
 from pipelines.facts import Facts
 from pipelines.options import BACKFILL, Options, Runner, parse
 from pipelines.preflight import archive_source, pubsub_source
-from pipelines.preflight.common import CALL_S
+from pipelines.reaching import CALL_S
 from pipelines.resuming import Resuming
 from transforms.pubsub import client as pubsub
 

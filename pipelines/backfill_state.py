@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, Literal
 
+from pipelines import reaching
 from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S
+from pipelines.reaching import CALL_S
 from transforms.kafka.client import Offsets, Partition
 
 Status = Literal["", "begun", "writing", "paused", "done"]
@@ -32,7 +32,7 @@ def load(options: Options, facts: Facts) -> tuple[Status, Offsets]:
     if facts.state:
         found = _file(options, facts).all()
     else:
-        with closing(common.open_kafka(options.kafka)) as admin:
+        with closing(reaching.open_kafka(options.kafka)) as admin:
             found = admin.commits(_group(options, facts))
     text = found[where].metadata if where in found else ""
     statuses: tuple[Status, ...] = ("begun", "writing", "paused", "done")
@@ -56,7 +56,7 @@ def save(
     if facts.state:
         _file(options, facts).commit({where: 0, **stands}, text)
         return
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         admin.commit(_group(options, facts), {where: 0, **stands}, text)
 
 
@@ -71,5 +71,5 @@ def _group(options: Options, facts: Facts) -> str:
 def _file(options: Options, facts: Facts) -> Any:
     from transforms.kafka.offset_file import OffsetFile
 
-    common.use_files_as(options.impersonate_service_account)
+    reaching.use_files_as(options.impersonate_service_account)
     return OffsetFile(facts.state, _group(options, facts), CALL_S)

@@ -8,11 +8,11 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
+from pipelines import reaching
 from pipelines.audit.options import Options
 from pipelines.audit.preflight import Facts
 from pipelines.audit.progress import Meter
 from pipelines.checks import retried
-from pipelines.preflight import common
 from transforms import origins
 from transforms.audit.kafka_ledger import KafkaLedger
 from transforms.audit.letters import Letters
@@ -162,7 +162,7 @@ class Audit:
         return {part: Ranges((span,)) for part, span in spans.items()}
 
     def _ends(self, begin: Offsets) -> dict[Partition, int]:
-        with closing(common.open_kafka(self._options.kafka)) as admin:
+        with closing(reaching.open_kafka(self._options.kafka)) as admin:
             return admin.end_offsets(begin)
 
 

@@ -30,7 +30,7 @@ from pipelines.preflight import (
     sinks,
     templates,
 )
-from pipelines.preflight.common import CHECKS_S, Say
+from pipelines.reaching import CHECKS_S, Say
 from transforms import stop_file
 
 __all__ = ["check", "look"]

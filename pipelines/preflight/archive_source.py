@@ -6,11 +6,11 @@ import hashlib
 from functools import partial
 from typing import Any
 
+from pipelines import reaching
 from pipelines.facts import Facts, Found, Look
 from pipelines.flags import End
 from pipelines.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Say
+from pipelines.reaching import CALL_S, Say
 from transforms.errors import CommitError, PreflightError
 from transforms.registry import BridgeConfig
 
@@ -25,11 +25,11 @@ def look(options: Options, known: Look) -> Found:
     from transforms import filesystem
     from transforms.archive import source
 
-    common.use_files_as(options.impersonate_service_account)
+    reaching.use_files_as(options.impersonate_service_account)
     url = filesystem.checked(options.from_archive)
     found: Found = {
         "topics": known.wanted.topics,
-        "state": common.state_url(options, url, known.name),
+        "state": reaching.state_url(options, url, known.name),
     }
     config = source_config(options, Facts(wanted=known.wanted, **found), BridgeConfig("look"))
     files = source.files(config)
@@ -38,7 +38,7 @@ def look(options: Options, known: Look) -> Found:
             f"read {url}: there are no files of what is asked for; correct --from_archive, "
             "--kafka_topics or the range"
         )
-    common.check_state(found["state"])
+    reaching.check_state(found["state"])
     digest = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
     left = None if options.force else source.total(config)
     if not options.force and _finished(found["state"]) == digest:

@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 
 from pipelines.facts import Found
 from pipelines.options import Options, Runner
-from pipelines.preflight.common import CALL_S
+from pipelines.reaching import CALL_S
 from transforms.errors import PreflightError
 
 

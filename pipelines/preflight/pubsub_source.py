@@ -6,12 +6,11 @@ from contextlib import closing
 from datetime import datetime, timezone
 from functools import partial
 
-from pipelines import backfill_state
+from pipelines import backfill_state, reaching
 from pipelines.checks import retried, run_all
 from pipelines.facts import Facts, Found, Look
 from pipelines.options import BACKFILL, Options
-from pipelines.preflight import common
-from pipelines.preflight.common import ACTION_S, CALL_S, Say
+from pipelines.reaching import ACTION_S, CALL_S, Say
 from transforms.errors import PreflightError
 from transforms.pubsub import client as pubsub
 
@@ -31,7 +30,7 @@ def look(options: Options, known: Look) -> Found:
     _refuse_future(options, known.now_ms)
     if options.create_subscription_from:
         return _topic(options, known)
-    needs = common.moved_here(options, pubsub.CONSUME)
+    needs = reaching.moved_here(options, pubsub.CONSUME)
     if options.seek or options.pipeline == BACKFILL:
         needs = [pubsub.CONSUME]
     with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
@@ -44,7 +43,7 @@ def look(options: Options, known: Look) -> Found:
         "subscription": info.name,
         "pubsub_topic": info.topic,
         "ack_deadline_s": info.ack_deadline_s,
-        "state": common.state_url(options, options.archive, known.name),
+        "state": reaching.state_url(options, options.archive, known.name),
     }
 
 
@@ -64,7 +63,7 @@ def _topic(options: Options, known: Look) -> Found:
         "pubsub_topic": topic,
         "ack_deadline_s": _ACK_DEADLINE_S,
         "kept_since_ms": known.now_ms - retention_s * 1000,
-        "state": common.state_url(options, options.archive, known.name),
+        "state": reaching.state_url(options, options.archive, known.name),
     }
 
 
@@ -115,7 +114,7 @@ def status(options: Options, facts: Facts) -> Facts:
     load = partial(retried, partial(backfill_state.load, options, facts))
     found, marked = run_all({action: load}, ACTION_S)[action]
     if facts.state:
-        run_all({facts.state: partial(common.check_state, facts.state)}, ACTION_S)
+        run_all({facts.state: partial(reaching.check_state, facts.state)}, ACTION_S)
     return facts.with_({"status": found, "marked": marked})
 
 

@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from pipelines.facts import Found
 from pipelines.options import Options, Runner
-from pipelines.preflight.common import CALL_S
+from pipelines.reaching import CALL_S
 from transforms.errors import PreflightError, one_line
 from transforms.reading import SHARDS_IN_NAME
 

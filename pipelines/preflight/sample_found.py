@@ -7,11 +7,11 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
+from pipelines import reaching
 from pipelines.checks import quiet_clients, retried, run_all
 from pipelines.facts import Facts
 from pipelines.options import KAFKA_TO_PS, Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CHECKS_S
+from pipelines.reaching import CHECKS_S
 from transforms.limits import PUBSUB_MAX_MESSAGE_BYTES
 
 _SHOWN_TOPICS = 3
@@ -57,7 +57,7 @@ def _with_scheme(kind: str, name: str) -> str:
 
 def _kafka_source(options: Options, facts: Facts) -> dict[str, Any]:
     partitions = facts.partitions
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         topics = admin.topics(options.selection.now())
         committed = admin.committed(options.group_id)
         members = admin.group_members(options.group_id)

@@ -8,11 +8,11 @@ from contextlib import closing
 from functools import partial
 from itertools import chain
 
+from pipelines import reaching
 from pipelines.checks import retried, run_all
 from pipelines.facts import Facts, Found
 from pipelines.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Say
+from pipelines.reaching import CALL_S, Say
 from transforms.dead_letters.places import Place
 from transforms.destinations import Template
 from transforms.errors import PreflightError, UnmappableError
@@ -54,7 +54,7 @@ def reach(options: Options, template: Template) -> Found:
         return {}
 
     def cluster() -> Found:
-        with closing(common.open_kafka(options.kafka)) as admin:
+        with closing(reaching.open_kafka(options.kafka)) as admin:
             return {"cluster_id": admin.cluster_id()}
 
     return retried(cluster)
@@ -141,7 +141,7 @@ def _names(template: Template, records: Sequence[KafkaRecord]) -> set[str]:
 
 
 def _require_pubsub(options: Options, names: Sequence[str], left_s: float) -> None:
-    needs = common.moved_here(options, pubsub.PUBLISH)
+    needs = reaching.moved_here(options, pubsub.PUBLISH)
 
     def missing_of(part: Sequence[str]) -> list[str]:
         return [name for name in part if not admin.has_topic(name, *needs)]
@@ -157,10 +157,10 @@ def _require_pubsub(options: Options, names: Sequence[str], left_s: float) -> No
 
 
 def _require_kafka(options: Options, names: Sequence[str]) -> None:
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         found = admin.topics(names)
     for info in found.values():
-        common.require("WRITE", info)
+        reaching.require("WRITE", info)
     missing = [name for name in names if name not in found]
     if missing and options.create_topics is None:
         raise PreflightError(

@@ -226,7 +226,7 @@ class FakePubsub:
 @pytest.fixture
 def service(monkeypatch):
     fake = FakePubsub()
-    monkeypatch.setattr(preflight.common, "open_kafka", lambda cluster: FakeCluster())
+    monkeypatch.setattr(preflight.reaching, "open_kafka", lambda cluster: FakeCluster())
     monkeypatch.setattr(preflight.pubsub, "open_admin", lambda *_: fake)
     monkeypatch.setattr(temporary, "open_admin", lambda *_: fake)
     return fake

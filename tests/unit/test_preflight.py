@@ -11,7 +11,7 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
-from pipelines import preflight
+from pipelines import preflight, reaching
 from pipelines.facts import Facts
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, parse
 from transforms.errors import PreflightError
@@ -111,7 +111,7 @@ class FakePubsub:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     fake = FakeCluster()
-    monkeypatch.setattr(preflight.common, "open_kafka", lambda options: fake)
+    monkeypatch.setattr(reaching, "open_kafka", lambda options: fake)
     return fake
 
 

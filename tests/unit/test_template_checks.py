@@ -112,7 +112,7 @@ class Service:
 def serve(monkeypatch):
     def start(*there: str) -> Service:
         service = Service(*there)
-        monkeypatch.setattr(templates.common, "open_kafka", lambda _cluster: service)
+        monkeypatch.setattr(templates.reaching, "open_kafka", lambda _cluster: service)
         monkeypatch.setattr(pubsub, "open_admin", lambda *_: service)
         return service
 

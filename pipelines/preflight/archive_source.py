@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
-from typing import Any
 
-from pipelines import reaching
+from pipelines import graph, reaching
 from pipelines.facts import Facts, Found, Look
 from pipelines.flags import End
 from pipelines.options import Options
@@ -31,7 +30,9 @@ def look(options: Options, known: Look) -> Found:
         "topics": known.wanted.topics,
         "state": reaching.state_url(options, url, known.name),
     }
-    config = source_config(options, Facts(wanted=known.wanted, **found), BridgeConfig("look"))
+    config = graph.archive_config(
+        options, Facts(wanted=known.wanted, **found), BridgeConfig("look")
+    )
     files = source.files(config)
     if not files:
         raise PreflightError(
@@ -86,22 +87,6 @@ def remember_finished(facts: Facts) -> None:
     path = _FINISHED.format(facts.state)
     put = partial(filesystem.put, path, facts.files_digest.encode())
     filesystem.ask(CommitError, "write", path, put, CALL_S)
-
-
-def source_config(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
-    """What is read of the archive."""
-    from transforms.archive.source import ArchiveSourceConfig
-
-    wanted = facts.wanted
-    return ArchiveSourceConfig(
-        bridge=bridge,
-        url=options.from_archive,
-        topics=wanted.topics,
-        from_ms=wanted.from_ms,
-        to_ms=wanted.to_ms,
-        offsets=wanted.named_offsets(),
-        state=facts.state,
-    )
 
 
 def note(options: Options, facts: Facts, say: Say) -> None:

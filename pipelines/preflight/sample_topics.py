@@ -7,7 +7,7 @@ from contextlib import closing
 from pipelines import reaching
 from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight.templates import resolved
+from pipelines.policies import resolved
 from pipelines.reaching import CALL_S
 from transforms.errors import RefusedError
 from transforms.kafka.client import TopicInfo

@@ -12,8 +12,8 @@ from pipelines import reaching
 from pipelines.checks import retried, run_all
 from pipelines.facts import Facts, Found
 from pipelines.options import Options
+from pipelines.policies import resolved
 from pipelines.reaching import CALL_S, Say
-from transforms.dead_letters.places import Place
 from transforms.destinations import Template
 from transforms.errors import PreflightError, UnmappableError
 from transforms.pubsub import client as pubsub
@@ -24,26 +24,6 @@ _LEAST_S = 2.0
 
 _SIDE_BY_SIDE = 16
 _MOST_NAMES = 5
-
-
-def resolved(options: Options, facts: Facts) -> Template | None:
-    """The template of a run, with what is known of its source filled in; it names no topic for dead
-    letters.
-
-    Raises:
-      PreflightError: the name of the subscription's topic cannot stand in that of another.
-    """
-    template = options.template
-    if template is None:
-        return None
-    if options.route.source == "pubsub":
-        try:
-            template = template.with_value("pubsub.topic", facts.pubsub_topic.rpartition("/")[2])
-        except ValueError as error:
-            raise PreflightError(f"write {template.text}: {error}") from error
-    place: Place | None = options.dead_letter
-    reserved = [place.name] if place is not None and place.kind == template.system else []
-    return template.without(reserved)
 
 
 def reach(options: Options, template: Template) -> Found:

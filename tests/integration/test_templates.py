@@ -195,7 +195,7 @@ def test_a_pubsub_topic_that_is_made_later_is_written_to(pubsub, unique, monkeyp
     writer = PubsubWriter(config, bridge, clock=clock)
 
     def write(data: bytes) -> None:
-        writer.write([PubsubRecord(data, origin=KafkaRecord(unique, 0, 1))])
+        writer.write([PubsubRecord(data, made_from=KafkaRecord(unique, 0, 1))])
         writer.flush(60)
 
     write(b"before")

@@ -366,7 +366,7 @@ class FakeWriter:
         for record in self.written:
             if not record.data:
                 error = RefusedError("publish T: empty", "correct it")
-                self.bridge.give_up(record.origin, error, "write", 3)
+                self.bridge.give_up(record.made_from, error, "write", 3)
 
 
 def test_a_sender_tells_what_fits_not_and_what_is_refused_and_forgets_it() -> None:
@@ -374,7 +374,7 @@ def test_a_sender_tells_what_fits_not_and_what_is_refused_and_forgets_it() -> No
         if original.value is None:
             raise UnmappableError("map it: null", "use a value")
         dropped.append("a header is left out")
-        return PubsubRecord(original.value, origin=original)
+        return PubsubRecord(original.value, made_from=original)
 
     bridge = Refusals(BridgeConfig("test"))
     writer = FakeWriter(bridge)

@@ -111,7 +111,7 @@ class PubsubWriter:
         if template is None:
             self._queue("", records)
             return
-        for topic, of_topic in groupby(records, lambda it: template.name_for(it.origin or it)):
+        for topic, of_topic in groupby(records, lambda it: template.name_for(it.made_from or it)):
             self._queue(topic, of_topic)
 
     def _queue(self, topic: str, records: Iterable[PubsubRecord]) -> None:
@@ -259,7 +259,7 @@ class PubsubWriter:
             "attributes)",
             error.remedy,
         )
-        self._give_up(record.origin or record, refusal, "write", attempts)
+        self._give_up(record.made_from or record, refusal, "write", attempts)
 
     def _settled(self, batch: Sequence[Pending]) -> None:
         with self._changed:

@@ -13,10 +13,10 @@ from transforms.kafka.selection import KafkaSourceConfig
 from transforms.kafka.sink import WriteToKafka
 from transforms.kafka.source import ReadFromKafka
 from transforms.kafka.writer import KafkaSinkConfig
+from transforms.pubsub.publish_times import PARK_S, PublishTimes
 from transforms.pubsub.session import PubsubSourceConfig
 from transforms.pubsub.sink import WriteToPubSub
 from transforms.pubsub.source import ReadFromPubSub
-from transforms.pubsub.window import PARK_S, Window
 from transforms.pubsub.writer import PubsubSinkConfig
 from transforms.registry import BridgeConfig
 
@@ -72,14 +72,14 @@ def _from_pubsub(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
         pull=options.pull,
         shards=options.shards,
         service=options.workers_pubsub,
-        window=_window(options, facts),
+        publish_times=_publish_times(options, facts),
     )
     # Beam's own source on Dataflow is one for streams.
-    native = options.runner is Runner.DATAFLOW and source.window is None
+    native = options.runner is Runner.DATAFLOW and source.publish_times is None
     return "ReadFromPubSub" >> ReadFromPubSub(source, native, options.id_label)
 
 
-def _window(options: Options, facts: Facts) -> Window | None:
+def _publish_times(options: Options, facts: Facts) -> PublishTimes | None:
     if options.pipeline != BACKFILL:
         return None
     idle_s = options.idle_seconds or _IDLE_S
@@ -89,7 +89,7 @@ def _window(options: Options, facts: Facts) -> Window | None:
     if facts.status in ("begun", "writing"):
         idle_s = max(idle_s, PARK_S + _MARGIN_S)  # a run that was killed may have put some off
     to_ms = facts.now_ms if facts.wanted.to_ms is None else facts.wanted.to_ms
-    return Window(facts.wanted.from_ms or 0, min(to_ms, facts.now_ms), idle_s)
+    return PublishTimes(facts.wanted.from_ms or 0, min(to_ms, facts.now_ms), idle_s)
 
 
 def _from_archive(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:

@@ -15,7 +15,7 @@ from pipelines import reaching
 from pipelines.facts import Facts
 from pipelines.options import Options
 from pipelines.reaching import CALL_S
-from transforms.kafka.client import Offsets, Partition
+from transforms.kafka.client import Offsets, Partition, offsets_of
 
 Status = Literal["", "begun", "writing", "paused", "done"]
 _METADATA = "backfill={}"
@@ -33,12 +33,11 @@ def load(options: Options, facts: Facts) -> tuple[Status, Offsets]:
         found = _file(options, facts).all()
     else:
         with closing(reaching.open_kafka(options.kafka)) as admin:
-            found = admin.commits(_group(options, facts))
+            found = admin.committed(_group(options, facts))
     text = found[where].metadata if where in found else ""
     statuses: tuple[Status, ...] = ("begun", "writing", "paused", "done")
     status: Status = next((s for s in statuses if text == _METADATA.format(s)), "")
-    marked = {part: committed.offset for part, committed in found.items()}
-    return status, marked if status == "writing" else {}
+    return status, offsets_of(found) if status == "writing" else {}
 
 
 def save(

@@ -16,7 +16,7 @@ from pipelines.checks import quiet_clients, retried, run_all
 from pipelines.reaching import CALL_S, CHECKS_S
 from transforms.audit.kafka_ledger import Asked
 from transforms.errors import PreflightError
-from transforms.kafka.client import Admin, Offsets, Partition
+from transforms.kafka.client import Admin, Offsets, Partition, offsets_of
 from transforms.pubsub import client as pubsub
 from transforms.pubsub.temporary import Past
 from transforms.ranges import Ranges
@@ -143,7 +143,7 @@ def _asked(options: Options, admin: Admin) -> dict[Partition, Asked]:
 
 
 def _committed(options: Options, admin: Admin, parts: Collection[Partition]) -> Offsets:
-    found = admin.committed(options.group_id)
+    found = offsets_of(admin.committed(options.group_id))
     if not any(part in found for part in parts):
         raise PreflightError(
             f"read the offsets of group {options.group_id}: it has committed none of these topics; "

@@ -15,7 +15,7 @@ from pipelines.preflight import ranges
 from pipelines.reaching import ACTION_S, CALL_S, Say
 from transforms.errors import PreflightError
 from transforms.kafka import topic_ids
-from transforms.kafka.client import Admin, Offsets, OffsetStore, Partition
+from transforms.kafka.client import Admin, Offsets, OffsetStore, Partition, offsets_of
 from transforms.kafka.client_rules import ASSIGNOR
 
 
@@ -141,12 +141,12 @@ def _committed(
 ) -> dict[Partition, int]:
     """Where a run goes on; what a backfill did of a topic that was made anew since is not done."""
     if options.pipeline != BACKFILL:
-        return admin.committed(group_id)
+        return offsets_of(admin.committed(group_id))
     if options.state:
         found = _file(options, group_id).committed(partitions)
         reaching.check_state(options.state)
     else:
-        found = admin.commits(group_id)
+        found = admin.committed(group_id)
     ids = admin.topic_ids(sorted({topic for topic, _ in partitions}))
     of = {part: topic_ids.from_metadata(committed.metadata) for part, committed in found.items()}
     return {

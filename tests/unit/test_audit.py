@@ -25,7 +25,7 @@ from transforms.errors import (
     UsageError,
 )
 from transforms.kafka import beside
-from transforms.kafka.client import KafkaConfig, TopicInfo
+from transforms.kafka.client import Committed, KafkaConfig, TopicInfo
 from transforms.pubsub import temporary
 from transforms.pubsub.client import Pulled, SubscriptionInfo
 from transforms.pubsub.temporary import Past
@@ -181,7 +181,7 @@ class FakeCluster:
         return {part: self.at_time[part] for part in parts}
 
     def committed(self, group_id):
-        return {("a", 0): 60} if group_id == "g" else {}
+        return {("a", 0): Committed(60)} if group_id == "g" else {}
 
     def close(self):
         pass

@@ -15,7 +15,7 @@ from pipelines import preflight, reaching
 from pipelines.facts import Facts
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, parse
 from transforms.errors import PreflightError
-from transforms.kafka.client import TopicInfo
+from transforms.kafka.client import Committed, TopicInfo
 from transforms.kafka.client_rules import select_topics
 from transforms.pubsub import client as pubsub
 from transforms.pubsub.client import SubscriptionInfo
@@ -47,8 +47,8 @@ class FakeCluster:
         names = select_topics(topics, [topic for topic, _ in self.held])
         return [partition for partition in self.held if partition[0] in names]
 
-    def committed(self, group_id: str) -> dict[tuple[str, int], int]:
-        return dict(self.commits)
+    def committed(self, group_id: str) -> dict[tuple[str, int], Committed]:
+        return {part: Committed(offset) for part, offset in self.commits.items()}
 
     def beginning_offsets(self, partitions: Any) -> dict[tuple[str, int], int]:
         return {partition: self.held[partition][0] for partition in partitions}

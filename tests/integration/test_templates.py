@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.absent import AGAIN_AFTER_S
 from transforms.dead_letters.files import FileDeadLetterSource
 from transforms.destinations import parse
 from transforms.errors import RefusedError
 from transforms.kafka.topic_rules import TopicRules
+from transforms.missing_topics import AGAIN_AFTER_S
 from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.absent import AGAIN_AFTER_S
 from transforms.errors import (
     DeliveryError,
     HiddenTopicError,
@@ -15,6 +14,7 @@ from transforms.kafka.by_topic import WriterByTopic
 from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
 from transforms.kafka.topic_rules import TopicRules
 from transforms.kafka.writer import KafkaSinkConfig
+from transforms.missing_topics import AGAIN_AFTER_S
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 

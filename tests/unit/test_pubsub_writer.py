@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms import limits
-from transforms.absent import AGAIN_AFTER_S
 from transforms.destinations import parse
 from transforms.errors import DeliveryError, RefusedError, TopicError
+from transforms.missing_topics import AGAIN_AFTER_S
 from transforms.pubsub.client import wire
 from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter, _started_pool
 from transforms.records import KafkaRecord, PubsubRecord

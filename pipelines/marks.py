@@ -15,7 +15,7 @@ from pipelines.facts import Facts
 from pipelines.options import Options
 from pipelines.reaching import CALL_S
 from transforms.errors import CommitError, PreflightError, SourceError
-from transforms.kafka import beside
+from transforms.kafka import groupless
 from transforms.kafka.client import Offsets, Partition
 from transforms.pubsub import client as pubsub
 from transforms.pubsub import temporary
@@ -129,7 +129,7 @@ class _Ends:
 
     def _read_from(self, mark: Offsets) -> Iterator[list[KafkaRecord]]:
         time.sleep(SETTLED_S)
-        yield from beside.read(self._options.kafka, retried(partial(self._since, mark)))
+        yield from groupless.read(self._options.kafka, retried(partial(self._since, mark)))
 
     def _since(self, mark: Offsets) -> dict[Partition, Ranges]:
         """What is there from the mark on; all of a partition that is new, or made anew."""

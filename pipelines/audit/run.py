@@ -20,7 +20,7 @@ from transforms.audit.pubsub_ledger import PubsubLedger
 from transforms.audit.rows import Missing, Others, Row, Rule
 from transforms.control import Control
 from transforms.errors import PreflightError, SourceError, TransferError
-from transforms.kafka import beside
+from transforms.kafka import groupless
 from transforms.kafka.client import Offsets, Partition
 from transforms.pubsub import temporary
 from transforms.ranges import Ranges
@@ -110,7 +110,7 @@ class Audit:
         if self._options.from_kafka:
             asked = self._facts.kafka.asked
             ranges = {p: a.read for p, a in asked.items()}
-            yield from beside.read(self._options.kafka, ranges)
+            yield from groupless.read(self._options.kafka, ranges)
         elif self._options.archive:
             yield from _messages(self._read_archive(), self._options.archive)
         else:
@@ -119,7 +119,7 @@ class Audit:
     def _destination(self) -> Batches:
         options = self._options
         if options.kafka_topic:
-            yield from beside.read(options.kafka, self._to_the_end(self._facts.kafka.begin))
+            yield from groupless.read(options.kafka, self._to_the_end(self._facts.kafka.begin))
         elif options.archive:
             yield from self._read_archive()
         else:
@@ -131,7 +131,7 @@ class Audit:
         letters = Letters(place.name)
         if place.kind == "kafka":
             ranges = self._to_the_end(self._facts.kafka.letters)
-            for records in beside.read(options.kafka, ranges):
+            for records in groupless.read(options.kafka, ranges):
                 yield letters.in_records(records)
         elif place.kind == "pubsub":
             for messages in self._pull(self._letters_subscription):

@@ -204,7 +204,7 @@ def test_gaps_and_expired_offsets_are_no_alarm(audit, kafka, pubsub, retained, u
 
 def kafka_committed(kafka, topic: str) -> list[KafkaRecord]:
     """All committed records of one partition."""
-    from transforms.kafka.beside import read
+    from transforms.kafka.groupless import read
     from transforms.ranges import Ranges
 
     end = kafka.size(topic)

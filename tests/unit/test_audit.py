@@ -24,7 +24,7 @@ from transforms.errors import (
     UnavailableError,
     UsageError,
 )
-from transforms.kafka import beside
+from transforms.kafka import groupless
 from transforms.kafka.client import Committed, KafkaConfig, TopicInfo
 from transforms.pubsub import temporary
 from transforms.pubsub.client import Pulled, SubscriptionInfo
@@ -463,8 +463,8 @@ class FakeConsumer:
 
 
 def kafka_read(monkeypatch, consumer, ranges):
-    monkeypatch.setattr(beside, "open_consumer", lambda cluster, config: consumer)
-    batches = beside.read(KafkaConfig("broker:9092"), ranges, consumer.clock)
+    monkeypatch.setattr(groupless, "open_consumer", lambda cluster, config: consumer)
+    batches = groupless.read(KafkaConfig("broker:9092"), ranges, consumer.clock)
     return [(r.partition, r.offset) for batch in batches for r in batch]
 
 
@@ -592,7 +592,7 @@ def test_an_audit_that_cannot_be_finished_says_so_and_prints_no_table(monkeypatc
     def subscription(*_):
         yield "s"
 
-    monkeypatch.setattr(beside, "read", broken)
+    monkeypatch.setattr(groupless, "read", broken)
     monkeypatch.setattr(temporary, "temporary_subscription", subscription)
     status = cli.main([SERVERS, "--kafka_topics=a", f"--pubsub_topic={TOPIC}"])
     out, err = capsys.readouterr()

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.soak_figures import Ages, Sample
 from benchmarks.worker import Worker
 from transforms.errors import PreflightError
-from transforms.kafka.client import KafkaConfig
+from transforms.kafka.client import KafkaConfig, offsets_of
 from transforms.kafka.clients import open_admin
 
 _CALL_S = 30.0
@@ -40,7 +40,7 @@ class CommitLag(Worker):
                 asked_s = time.monotonic()
                 try:
                     ends = admin.end_offsets(partitions)
-                    committed = admin.committed(self._group_id)
+                    committed = offsets_of(admin.committed(self._group_id))
                 except PreflightError:  # a new group has no coordinator for a moment
                     continue
                 self.lags_s.append(ages.look(asked_s, ends, committed, time.monotonic()))

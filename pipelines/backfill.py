@@ -11,9 +11,10 @@ from functools import partial
 from pipelines import backfill_show, backfill_state, preflight, runtime
 from pipelines.checks import quiet_clients
 from pipelines.commands import run_command
+from pipelines.facts import Facts
 from pipelines.options import BACKFILL, Options, Runner, parse
-from pipelines.preflight import Facts, archive_source, pubsub_source
-from pipelines.preflight.common import CALL_S
+from pipelines.preflight import archive_source, pubsub_source
+from pipelines.reaching import CALL_S
 from pipelines.resuming import Resuming
 from transforms.pubsub import client as pubsub
 

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight import Facts
 from transforms.times import rfc3339
 
 _ANY_WIDTH = 1_000

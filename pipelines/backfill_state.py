@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, Literal
 
+from pipelines import reaching
+from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts
-from transforms.kafka.client import Offsets, Partition
+from pipelines.reaching import CALL_S
+from transforms.kafka.client import Offsets, Partition, offsets_of
 
 Status = Literal["", "begun", "writing", "paused", "done"]
 _METADATA = "backfill={}"
@@ -31,13 +32,12 @@ def load(options: Options, facts: Facts) -> tuple[Status, Offsets]:
     if facts.state:
         found = _file(options, facts).all()
     else:
-        with closing(common.open_kafka(options.kafka)) as admin:
-            found = admin.commits(_group(options, facts))
+        with closing(reaching.open_kafka(options.kafka)) as admin:
+            found = admin.committed(_group(options, facts))
     text = found[where].metadata if where in found else ""
     statuses: tuple[Status, ...] = ("begun", "writing", "paused", "done")
     status: Status = next((s for s in statuses if text == _METADATA.format(s)), "")
-    marked = {part: committed.offset for part, committed in found.items()}
-    return status, marked if status == "writing" else {}
+    return status, offsets_of(found) if status == "writing" else {}
 
 
 def save(
@@ -55,7 +55,7 @@ def save(
     if facts.state:
         _file(options, facts).commit({where: 0, **stands}, text)
         return
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         admin.commit(_group(options, facts), {where: 0, **stands}, text)
 
 
@@ -70,5 +70,5 @@ def _group(options: Options, facts: Facts) -> str:
 def _file(options: Options, facts: Facts) -> Any:
     from transforms.kafka.offset_file import OffsetFile
 
-    common.use_files_as(options.impersonate_service_account)
+    reaching.use_files_as(options.impersonate_service_account)
     return OffsetFile(facts.state, _group(options, facts), CALL_S)

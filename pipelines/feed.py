@@ -12,7 +12,7 @@ from contextlib import closing
 from pipelines import alerts
 from transforms.errors import BridgeError, PreflightError
 from transforms.kafka import clients as kafka
-from transforms.kafka.client import KafkaConfig, ProducerConfig
+from transforms.kafka.client import KafkaConfig, ProducerConfig, offsets_of
 from transforms.pubsub import client as pubsub
 from transforms.records import KafkaRecord, PubsubRecord
 
@@ -123,7 +123,7 @@ def into_kafka(config: KafkaConfig, topic: str, group_id: str) -> Iterator[None]
                 raise failure.error
 
         def carried() -> int:
-            return sum(admin.committed(group_id).values())
+            return sum(offsets_of(admin.committed(group_id)).values())
 
         with Feed(send, carried):
             yield

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
+from pipelines.facts import Facts
 from pipelines.options import BACKFILL, Options, Runner
-from pipelines.preflight import Facts, archive_source
-from pipelines.preflight.templates import resolved
-from transforms import origins
+from pipelines.policies import origin_of, resolved, to_kafka_policy, to_pubsub_policy
 from transforms.convert import Routing, ToKafka, ToPubsub
 from transforms.kafka.client import ConsumerConfig, ProducerConfig
 from transforms.kafka.session import KafkaSourceConfig
 from transforms.kafka.sink import WriteToKafka
 from transforms.kafka.source import ReadFromKafka
 from transforms.kafka.writer import KafkaSinkConfig
-from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
+from transforms.pubsub.publish_times import PARK_S, PublishTimes
 from transforms.pubsub.session import PubsubSourceConfig
 from transforms.pubsub.sink import WriteToPubSub
 from transforms.pubsub.source import ReadFromPubSub
-from transforms.pubsub.window import PARK_S, Window
 from transforms.pubsub.writer import PubsubSinkConfig
 from transforms.registry import BridgeConfig
 
@@ -36,53 +32,6 @@ def build(pipeline: Any, options: Options, facts: Facts, bridge: BridgeConfig) -
     """Attaches the graph. Nothing shuffles: source, mapping and destinations are one stage."""
     read = pipeline | _READS[options.route.source](options, facts, bridge)
     return [_WRITES[sink](read, options, facts, bridge) for sink in options.route.sinks]
-
-
-# -- mapping ---------------------------------------------------------------------------------------
-
-
-def to_pubsub_policy(options: Options, facts: Facts) -> ToPubsubPolicy:
-    """How records become messages."""
-    return ToPubsubPolicy(
-        Attributes(options.attributes),
-        options.ordering_key,
-        cluster_id=facts.cluster_id if options.drops_returns else "",
-    )
-
-
-def to_kafka_policy(options: Options, facts: Facts) -> ToKafkaPolicy:
-    """How messages become records."""
-    marks = options.drops_returns and facts.pubsub_topic
-    return ToKafkaPolicy(
-        topic=options.kafka_topic,
-        attributes=Attributes(options.attributes),
-        key=options.key.kind,
-        key_attribute=options.key.name,
-        partition=options.partition,
-        origin=origins.of_pubsub(facts.pubsub_topic) if marks else "",
-    )
-
-
-def origin_of(options: Options, facts: Facts) -> Callable[[str], str]:
-    """The origin (see `transforms.origins`) of a destination topic, whose messages are returns;
-    empty lets all pass."""
-    if not options.drops_returns:
-        return _no_origin
-    if "kafka" in options.route.sinks:
-        return partial(origins.of_kafka, facts.cluster_id)
-    return origins.of_pubsub
-
-
-def _no_origin(_topic: str) -> str:
-    return ""
-
-
-def _destination(options: Options, facts: Facts) -> str | Routing:
-    """What `ToKafka` and `ToPubsub` are told of it."""
-    template = resolved(options, facts)
-    if template is None:
-        return origin_of(options, facts)(options.kafka_topic or options.pubsub_topic)
-    return Routing(template, origin_of(options, facts))
 
 
 # -- sources ---------------------------------------------------------------------------------------
@@ -123,14 +72,14 @@ def _from_pubsub(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
         pull=options.pull,
         shards=options.shards,
         service=options.workers_pubsub,
-        window=_window(options, facts),
+        publish_times=_publish_times(options, facts),
     )
     # Beam's own source on Dataflow is one for streams.
-    native = options.runner is Runner.DATAFLOW and source.window is None
+    native = options.runner is Runner.DATAFLOW and source.publish_times is None
     return "ReadFromPubSub" >> ReadFromPubSub(source, native, options.id_label)
 
 
-def _window(options: Options, facts: Facts) -> Window | None:
+def _publish_times(options: Options, facts: Facts) -> PublishTimes | None:
     if options.pipeline != BACKFILL:
         return None
     idle_s = options.idle_seconds or _IDLE_S
@@ -140,20 +89,44 @@ def _window(options: Options, facts: Facts) -> Window | None:
     if facts.status in ("begun", "writing"):
         idle_s = max(idle_s, PARK_S + _MARGIN_S)  # a run that was killed may have put some off
     to_ms = facts.now_ms if facts.wanted.to_ms is None else facts.wanted.to_ms
-    return Window(facts.wanted.from_ms or 0, min(to_ms, facts.now_ms), idle_s)
+    return PublishTimes(facts.wanted.from_ms or 0, min(to_ms, facts.now_ms), idle_s)
 
 
 def _from_archive(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
     from transforms.archive.source import ReadFromArchive
 
-    source = archive_source.source_config(options, facts, bridge)
+    source = archive_config(options, facts, bridge)
     return "ReadFromArchive" >> ReadFromArchive(source)
+
+
+def archive_config(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
+    """What is read of the archive."""
+    from transforms.archive.source import ArchiveSourceConfig
+
+    wanted = facts.wanted
+    return ArchiveSourceConfig(
+        bridge=bridge,
+        url=options.from_archive,
+        topics=wanted.topics,
+        from_ms=wanted.from_ms,
+        to_ms=wanted.to_ms,
+        offsets=wanted.named_offsets(),
+        state=facts.state,
+    )
 
 
 _READS = {"kafka": _from_kafka, "pubsub": _from_pubsub, "archive": _from_archive}
 
 
 # -- destinations ----------------------------------------------------------------------------------
+
+
+def _destination(options: Options, facts: Facts) -> str | Routing:
+    """What `ToKafka` and `ToPubsub` are told of it."""
+    template = resolved(options, facts)
+    if template is None:
+        return origin_of(options, facts)(options.kafka_topic or options.pubsub_topic)
+    return Routing(template, origin_of(options, facts))
 
 
 def _restores(options: Options) -> bool:

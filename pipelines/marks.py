@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from pipelines import backfill_state
+from pipelines import backfill_state, reaching
 from pipelines.checks import check_again
+from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts
+from pipelines.reaching import CALL_S
 from transforms.errors import CommitError, PreflightError, SourceError
-from transforms.kafka import beside
+from transforms.kafka import groupless
 from transforms.kafka.client import Offsets, Partition
 from transforms.pubsub import client as pubsub
 from transforms.pubsub import temporary
@@ -124,16 +124,16 @@ class _Ends:
         self._topics = topics
 
     def _now(self) -> dict[Partition, int]:
-        with closing(common.open_kafka(self._options.kafka)) as admin:
+        with closing(reaching.open_kafka(self._options.kafka)) as admin:
             return admin.end_offsets(admin.partitions(self._topics))
 
     def _read_from(self, mark: Offsets) -> Iterator[list[KafkaRecord]]:
         time.sleep(SETTLED_S)
-        yield from beside.read(self._options.kafka, check_again(partial(self._since, mark)))
+        yield from groupless.read(self._options.kafka, check_again(partial(self._since, mark)))
 
     def _since(self, mark: Offsets) -> dict[Partition, Ranges]:
         """What is there from the mark on; all of a partition that is new, or made anew."""
-        with closing(common.open_kafka(self._options.kafka)) as admin:
+        with closing(reaching.open_kafka(self._options.kafka)) as admin:
             parts = admin.partitions(self._topics)
             first = admin.beginning_offsets(parts)
             ends = admin.end_offsets(parts, open_transactions=True)

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from itertools import chain
 
 from pipelines import marks
+from pipelines.facts import Facts
 from pipelines.flags import ONE_MACHINE_RUNNERS
 from pipelines.marks import Mark
 from pipelines.options import Options, Runner
-from pipelines.preflight import Facts, templates
+from pipelines.preflight import templates
 from transforms.delivered import Delivered, names
 from transforms.errors import BridgeError, PreflightError
 from transforms.registry import Bridge

@@ -15,8 +15,8 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from pipelines import dataflow, graph, output, portable, preflight, prism, rounds
 from pipelines.commands import run_command
+from pipelines.facts import Facts
 from pipelines.options import Options, Pipeline, Runner, parse
-from pipelines.preflight import Facts
 from pipelines.stopping import graceful_stop
 from transforms import registry, stop_file
 from transforms.control import Bounds

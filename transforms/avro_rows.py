@@ -60,14 +60,14 @@ PUBSUB_RECORD = {
     ],
 }
 
-KAFKA_FIELDS = frozenset(KafkaRecord._fields) - {"origin"}
-PUBSUB_FIELDS = frozenset(PubsubRecord._fields) - {"origin"}
+KAFKA_FIELDS = frozenset(KafkaRecord._fields) - {"made_from"}
+PUBSUB_FIELDS = frozenset(PubsubRecord._fields) - {"made_from"}
 """The names of the fields of either."""
 
 
 def to_row(record: KafkaRecord | PubsubRecord) -> dict[str, Any]:
-    """What is written of a record: everything but its origin."""
-    row = {name: value for name, value in record._asdict().items() if name != "origin"}
+    """What is written of a record: everything but what it was made from."""
+    row = {name: value for name, value in record._asdict().items() if name != "made_from"}
     if isinstance(record, KafkaRecord):
         row["timestamp_type"] = record.timestamp_type.name
         row["headers"] = [

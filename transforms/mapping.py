@@ -118,7 +118,9 @@ def to_pubsub(
     if policy.attributes is _LOSSLESS:
         packed = lossless.message_in(record)
         if packed is not None:
-            return PubsubRecord(packed.data, packed.attributes, packed.ordering_key, origin=record)
+            return PubsubRecord(
+                packed.data, packed.attributes, packed.ordering_key, made_from=record
+            )
         attributes = lossless.pack_record(record)
     elif policy.attributes is _METADATA:
         attributes = _metadata(record, dropped)
@@ -183,7 +185,7 @@ def to_kafka(
     elif policy.attributes is _LOSSLESS:
         packed = lossless.record_in(message)
         if packed is not None:
-            return KafkaRecord(policy.topic, partition, None, *packed[3:8], origin=message)
+            return KafkaRecord(policy.topic, partition, None, *packed[3:8], made_from=message)
         headers = lossless.pack_message(message)
     if headers:
         marker = origins.in_attributes(attributes) if marker is None else marker

@@ -32,7 +32,7 @@ class _KafkaFields(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
-    origin: KafkaRecord | PubsubRecord | None
+    made_from: KafkaRecord | PubsubRecord | None
 
 
 class _PubsubFields(NamedTuple):
@@ -41,7 +41,7 @@ class _PubsubFields(NamedTuple):
     ordering_key: str
     message_id: str
     publish_time_ms: int | None
-    origin: KafkaRecord | PubsubRecord | None
+    made_from: KafkaRecord | PubsubRecord | None
 
 
 class KafkaRecord(_KafkaFields):
@@ -56,7 +56,7 @@ class KafkaRecord(_KafkaFields):
       key: bytes of any content, or None.
       value: the payload, or None for a tombstone.
       headers: `((name, value or None), ...)`.
-      origin: what this record was made from, a message as a rule; not part of equality.
+      made_from: what this record was made from, a message as a rule; not part of equality.
     """
 
     __slots__ = ()
@@ -71,11 +71,21 @@ class KafkaRecord(_KafkaFields):
         key: bytes | None = None,
         value: bytes | None = None,
         headers: Headers = (),
-        origin: KafkaRecord | PubsubRecord | None = None,
+        made_from: KafkaRecord | PubsubRecord | None = None,
     ) -> KafkaRecord:
         return tuple.__new__(
             cls,
-            (topic, partition, offset, timestamp_ms, timestamp_type, key, value, headers, origin),
+            (
+                topic,
+                partition,
+                offset,
+                timestamp_ms,
+                timestamp_type,
+                key,
+                value,
+                headers,
+                made_from,
+            ),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -97,8 +107,8 @@ class KafkaRecord(_KafkaFields):
     def name(self) -> str:
         """How errors and logs name it: `topic/partition@offset`, or what it was mapped from."""
         where = f"/{self.partition}" if self.partition is not None else ""
-        if self.offset is None and self.origin is not None:
-            return f"{self.topic}{where} (from {self.origin.name})"
+        if self.offset is None and self.made_from is not None:
+            return f"{self.topic}{where} (from {self.made_from.name})"
         at = f"@{self.offset}" if self.offset is not None else ""
         return f"{self.topic}{where}{at}"
 
@@ -117,7 +127,7 @@ class PubsubRecord(_PubsubFields):
       ordering_key: empty where there is none.
       message_id: the service's id; empty in a message to be published.
       publish_time_ms: milliseconds since the epoch; None in a message to be published.
-      origin: what this message was made from, a record as a rule; not part of equality.
+      made_from: what this message was made from, a record as a rule; not part of equality.
     """
 
     __slots__ = ()
@@ -129,11 +139,11 @@ class PubsubRecord(_PubsubFields):
         ordering_key: str = "",
         message_id: str = "",
         publish_time_ms: int | None = None,
-        origin: KafkaRecord | PubsubRecord | None = None,
+        made_from: KafkaRecord | PubsubRecord | None = None,
     ) -> PubsubRecord:
         return tuple.__new__(
             cls,
-            (data, attributes or {}, ordering_key, message_id, publish_time_ms, origin),
+            (data, attributes or {}, ordering_key, message_id, publish_time_ms, made_from),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -155,7 +165,7 @@ class PubsubRecord(_PubsubFields):
         """How errors and logs name a message: its id, else the record that it came from."""
         if self.message_id:
             return f"message {self.message_id}"
-        return self.origin.name if self.origin is not None else "message without id"
+        return self.made_from.name if self.made_from is not None else "message without id"
 
     @property
     def payload_bytes(self) -> int:

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from transforms.control import Bounds, Control
-from transforms.dead_letters.letter import Direction, Stage
-from transforms.dead_letters.pending import OpenSink, PendingLetters
+from transforms.dead_letter import Direction, Stage
 from transforms.errors import BridgeError, DeliveryError, PoisonError, TransferError
 from transforms.health import DESTINATION, Health, StallWatch
 from transforms.metrics import Counts
+from transforms.pending_letters import OpenSink, PendingLetters
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.stop_file import StopFile
 

@@ -45,7 +45,7 @@ def to_kafka(
         key=key,
         value=element.value,
         headers=headers,
-        origin=element,
+        made_from=element,
     )
 
 
@@ -72,7 +72,7 @@ def to_pubsub(
             attributes |= first
         elif dropped is not None:
             dropped.append(f"id and publish time: beyond {limits.PUBSUB_MAX_ATTRIBUTES} attributes")
-    return PubsubRecord(element.data, attributes, element.ordering_key, origin=element)
+    return PubsubRecord(element.data, attributes, element.ordering_key, made_from=element)
 
 
 def marker_of(element: KafkaRecord | PubsubRecord) -> str:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pipelines import reaching
 from pipelines.audit.options import Options
 from pipelines.checks import check_again, quiet_clients, run_all
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, CHECKS_S
+from pipelines.reaching import CALL_S, CHECKS_S
 from transforms.audit.kafka_ledger import Asked
 from transforms.errors import PreflightError
-from transforms.kafka.client import Admin, Offsets, Partition
+from transforms.kafka.client import Admin, Offsets, Partition, offsets_of
 from transforms.pubsub import client as pubsub
 from transforms.pubsub.temporary import Past
 from transforms.ranges import Ranges
@@ -76,7 +76,7 @@ def check(options: Options, now_ms: int) -> Facts:
         checks[topic] = partial(_past, options, now_ms)
     letters_in_files = options.dead_letter is not None and options.dead_letter.kind == "files"
     if options.archive or letters_in_files:
-        common.use_files_as(options.impersonate_service_account)
+        reaching.use_files_as(options.impersonate_service_account)
     if options.archive:
         checks["archive"] = partial(_archive, options.archive)
     if options.dead_letter and options.dead_letter.kind == "pubsub":
@@ -98,7 +98,7 @@ def _pubsub_side(options: Options) -> str:
 
 
 def _kafka(options: Options) -> KafkaFacts:
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         return KafkaFacts(
             admin.cluster_id(),
             _asked(options, admin) if options.from_kafka else {},
@@ -143,7 +143,7 @@ def _asked(options: Options, admin: Admin) -> dict[Partition, Asked]:
 
 
 def _committed(options: Options, admin: Admin, parts: Collection[Partition]) -> Offsets:
-    found = admin.committed(options.group_id)
+    found = offsets_of(admin.committed(options.group_id))
     if not any(part in found for part in parts):
         raise PreflightError(
             f"read the offsets of group {options.group_id}: it has committed none of these topics; "
@@ -174,7 +174,7 @@ def _begin_of_letters(options: Options, admin: Admin) -> dict[Partition, int]:
 def _partitions(
     options: Options, admin: Admin, topics: tuple[str, ...], flag: str
 ) -> list[Partition]:
-    return common.readable(admin, topics, options.bootstrap_servers, flag)
+    return reaching.readable(admin, topics, options.bootstrap_servers, flag)
 
 
 # -- Pub/Sub and archives --------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
+from pipelines import reaching
 from pipelines.audit.options import Options
 from pipelines.audit.preflight import Facts
 from pipelines.audit.progress import Meter
 from pipelines.checks import check_again
-from pipelines.preflight import common
 from transforms import origins
 from transforms.audit.kafka_ledger import KafkaLedger
 from transforms.audit.letters import Letters
@@ -20,7 +20,7 @@ from transforms.audit.pubsub_ledger import PubsubLedger
 from transforms.audit.rows import Missing, Others, Row, Rule
 from transforms.control import Control
 from transforms.errors import PreflightError, SourceError, TransferError
-from transforms.kafka import beside
+from transforms.kafka import groupless
 from transforms.kafka.client import Offsets, Partition
 from transforms.pubsub import temporary
 from transforms.ranges import Ranges
@@ -106,7 +106,7 @@ class Audit:
         if self._options.from_kafka:
             asked = self._facts.kafka.asked
             ranges = {p: a.read for p, a in asked.items()}
-            yield from beside.read(self._options.kafka, ranges)
+            yield from groupless.read(self._options.kafka, ranges)
         elif self._options.archive:
             yield from _messages(self._read_archive(), self._options.archive)
         else:
@@ -115,7 +115,7 @@ class Audit:
     def _destination(self) -> Batches:
         options = self._options
         if options.kafka_topic:
-            yield from beside.read(options.kafka, self._to_the_end(self._facts.kafka.begin))
+            yield from groupless.read(options.kafka, self._to_the_end(self._facts.kafka.begin))
         elif options.archive:
             yield from self._read_archive()
         else:
@@ -127,7 +127,7 @@ class Audit:
         letters = Letters(place.name)
         if place.kind == "kafka":
             ranges = self._to_the_end(self._facts.kafka.letters)
-            for records in beside.read(options.kafka, ranges):
+            for records in groupless.read(options.kafka, ranges):
                 yield letters.in_records(records)
         elif place.kind == "pubsub":
             for messages in self._pull(self._letters_subscription):
@@ -158,7 +158,7 @@ class Audit:
         return {part: Ranges((span,)) for part, span in spans.items()}
 
     def _ends(self, begin: Offsets) -> dict[Partition, int]:
-        with closing(common.open_kafka(self._options.kafka)) as admin:
+        with closing(reaching.open_kafka(self._options.kafka)) as admin:
             return admin.end_offsets(begin)
 
 

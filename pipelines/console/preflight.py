@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pipelines import reaching
 from pipelines.checks import check_again, quiet_clients, run_all
 from pipelines.console.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, CHECKS_S
+from pipelines.reaching import CALL_S, CHECKS_S
 from transforms.errors import PreflightError
 from transforms.kafka.client import Admin, Offsets, Partition
 from transforms.pubsub import client as pubsub
@@ -68,7 +68,7 @@ def check(options: Options, now_ms: int) -> Facts:
 
 
 def _kafka(options: Options) -> Facts:
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         parts = _partitions(options, admin)
         if options.start is not None and options.start.offsets:
             parts = _named(options, parts)
@@ -80,9 +80,9 @@ def _kafka(options: Options) -> Facts:
 def _partitions(options: Options, admin: Admin) -> list[Partition]:
     servers, selection = options.bootstrap_servers, options.selection
     if not selection.templates:
-        return common.readable(admin, selection.topics, servers, "--kafka_topics")
+        return reaching.readable(admin, selection.topics, servers, "--kafka_topics")
     if selection.required:
-        common.readable(admin, selection.required, servers, "--kafka_topics")
+        reaching.readable(admin, selection.required, servers, "--kafka_topics")
     parts = admin.partitions(selection.now())
     if not parts and not options.follow:
         raise PreflightError(

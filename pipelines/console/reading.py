@@ -12,7 +12,7 @@ from pipelines.console.options import Options
 from pipelines.console.preflight import Facts
 from pipelines.preflight import sample_kafka
 from transforms.control import Clock
-from transforms.kafka import beside
+from transforms.kafka import groupless
 from transforms.kafka.client import Partition
 from transforms.pubsub import temporary
 from transforms.ranges import Ranges
@@ -55,13 +55,13 @@ def kafka(
             yield from by_time(newest)
         return
     if waits(options):
-        batches = beside.follow(options.kafka, options.selection.now, facts.begin)
+        batches = groupless.follow(options.kafka, options.selection.now, facts.begin)
         batches = _until_idle(batches, math.inf if options.follow else options.idle_seconds, clock)
     else:
         ends = {part: end for part, (_, end) in facts.held.items()}
         spans = {part: (at, ends[part] - 1) for part, at in facts.begin.items() if at < ends[part]}
         ranges = {part: Ranges((span,)) for part, span in spans.items()}
-        batches = beside.read(options.kafka, ranges)
+        batches = groupless.read(options.kafka, ranges)
     with closing(batches):
         yield from islice(chain.from_iterable(_until(stopping, batches)), options.limit)
 

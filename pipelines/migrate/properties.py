@@ -53,7 +53,7 @@ class Class(Enum):
     UNKNOWN = "unknown"
 
 
-class Place(NamedTuple):
+class ClientSetting(NamedTuple):
     """A setting for Kafka clients.
 
     Attributes:
@@ -102,7 +102,7 @@ def is_known(full: str) -> bool:
     return classified(named(full)[1], "") is not Class.UNKNOWN
 
 
-def written(place: Place, mechanism: str) -> tuple[dict[str, str], str]:
+def written(setting: ClientSetting, mechanism: str) -> tuple[dict[str, str], str]:
     """Values of `--kafka_config`, a reference where one is secret; and the environment variable
     that has to hold what is secret or unknown here, or nothing.
 
@@ -111,51 +111,51 @@ def written(place: Place, mechanism: str) -> tuple[dict[str, str], str]:
     Raises:
       ValueError: the value makes no sense; shows no secret.
     """
-    value = place.value
+    value = setting.value
     if match := PROVIDER.fullmatch(value):
-        return _provided(place, match)
+        return _provided(setting, match)
     if secrets.is_reference(value):
-        return {place.flag: value}, ""
-    said = parts(place, mechanism)
+        return {setting.flag: value}, ""
+    said = parts(setting, mechanism)
     secret = any(LOGIN[name].secret for name in said if name in LOGIN)
     if secret or PLACEHOLDER.search(value) or holds_secret(value):
-        return _to_set(place)
-    prefix = place.flag.removesuffix(place.name)
+        return _to_set(setting)
+    prefix = setting.flag.removesuffix(setting.name)
     for name, text in said.items():
         (LOGIN.get(name) or BY_NAME[name]).convert(text)
     return {prefix + name: text for name, text in said.items()}, ""
 
 
-def parts(place: Place, mechanism: str) -> dict[str, str]:
+def parts(setting: ClientSetting, mechanism: str) -> dict[str, str]:
     """A property, or what a log-in by JAAS says."""
-    if place.name != _JAAS or not place.value or "${" in place.value:
-        return {place.name: place.value}
-    own = {_JAAS: place.value}
+    if setting.name != _JAAS or not setting.value or "${" in setting.value:
+        return {setting.name: setting.value}
+    own = {_JAAS: setting.value}
     known = {"sasl.mechanism": mechanism} if mechanism and "${" not in mechanism else {}
     return config.taken_apart(own | known)
 
 
-def _provided(place: Place, match: re.Match[str]) -> tuple[dict[str, str], str]:
+def _provided(setting: ClientSetting, match: re.Match[str]) -> tuple[dict[str, str], str]:
     """What a config provider of Connect's gives, where a reference of ours can give the same."""
     provider, where, key = match[1], match[2], match[3]
     if provider == "env" and not where and re.fullmatch(r"[A-Za-z_]\w*", key):
-        return {place.flag: f"env:{key}"}, key
+        return {setting.flag: f"env:{key}"}, key
     if provider == "directory" and where:
-        return {place.flag: f"file:{where.rstrip('/')}/{key}"}, ""
-    return _to_set(place)
+        return {setting.flag: f"file:{where.rstrip('/')}/{key}"}, ""
+    return _to_set(setting)
 
 
-def _to_set(place: Place) -> tuple[dict[str, str], str]:
-    whose = f"{place.settings.peek('name')}_" if ".override." in place.full else ""
-    made = "KAFKA_" + re.sub(r"[^A-Z0-9]", "_", f"{whose}{place.flag}".upper())
-    variable = place.settings.variables.get(place.full) or made
-    return {place.flag: f"env:{variable}"}, variable
+def _to_set(setting: ClientSetting) -> tuple[dict[str, str], str]:
+    whose = f"{setting.settings.peek('name')}_" if ".override." in setting.full else ""
+    made = "KAFKA_" + re.sub(r"[^A-Z0-9]", "_", f"{whose}{setting.flag}".upper())
+    variable = setting.settings.variables.get(setting.full) or made
+    return {setting.flag: f"env:{variable}"}, variable
 
 
-def missing(place: Place) -> list[str]:
+def missing(setting: ClientSetting) -> list[str]:
     """The files of a log-in that are not on this machine, such as those of a container."""
     found = []
-    for name, value in parts(place, "").items():
+    for name, value in parts(setting, "").items():
         row = LOGIN.get(name)
         known = value and "${" not in value and not secrets.is_reference(value)
         if row is not None and row.file and known and not Path(value).is_file():

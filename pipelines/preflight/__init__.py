@@ -17,6 +17,7 @@ from typing import Any
 
 from pipelines import prism, wanted
 from pipelines.checks import check_again, quiet_clients, run_all
+from pipelines.facts import Facts, Look
 from pipelines.flags import End
 from pipelines.options import BACKFILL, Options, Runner
 from pipelines.preflight import (
@@ -29,10 +30,10 @@ from pipelines.preflight import (
     sinks,
     templates,
 )
-from pipelines.preflight.common import CHECKS_S, Facts, Look, Say
+from pipelines.reaching import CHECKS_S, Say
 from transforms import stop_file
 
-__all__ = ["Facts", "check", "look"]
+__all__ = ["check", "look"]
 
 _say: Say = logging.getLogger(__name__).info
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pipelines import output, preflight
 from pipelines.command_line import Parser
 from pipelines.commands import run_command
+from pipelines.facts import Facts
 from pipelines.flag_values import whole_number
 from pipelines.local.child import Stopped, stop_signals
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, Pipeline, parse
 from pipelines.preflight import sample_kafka, sample_pubsub, sample_show
-from pipelines.preflight.common import Facts
 from pipelines.preflight.sample import Tally, tally_of_messages, tally_of_records
 from pipelines.preflight.sample_found import found
 from pipelines.preflight.sample_show import Result

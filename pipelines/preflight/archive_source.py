@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
-from typing import Any
 
+from pipelines import graph, reaching
+from pipelines.facts import Facts, Found, Look
 from pipelines.flags import End
 from pipelines.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts, Found, Look, Say
+from pipelines.reaching import CALL_S, Say
 from transforms.errors import CommitError, PreflightError
 from transforms.registry import BridgeConfig
 
@@ -24,20 +24,22 @@ def look(options: Options, known: Look) -> Found:
     from transforms import filesystem
     from transforms.archive import source
 
-    common.use_files_as(options.impersonate_service_account)
+    reaching.use_files_as(options.impersonate_service_account)
     url = filesystem.checked(options.from_archive)
     found: Found = {
         "topics": known.wanted.topics,
-        "state": common.state_url(options, url, known.name),
+        "state": reaching.state_url(options, url, known.name),
     }
-    config = source_config(options, Facts(wanted=known.wanted, **found), BridgeConfig("look"))
+    config = graph.archive_config(
+        options, Facts(wanted=known.wanted, **found), BridgeConfig("look")
+    )
     files = source.files(config)
     if not files:
         raise PreflightError(
             f"read {url}: there are no files of what is asked for; correct --from_archive, "
             "--kafka_topics or the range"
         )
-    common.check_state(found["state"])
+    reaching.check_state(found["state"])
     digest = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
     left = None if options.force else source.total(config)
     if not options.force and _finished(found["state"]) == digest:
@@ -85,22 +87,6 @@ def remember_finished(facts: Facts) -> None:
     path = _FINISHED.format(facts.state)
     put = partial(filesystem.put, path, facts.files_digest.encode())
     filesystem.ask(CommitError, "write", path, put, CALL_S)
-
-
-def source_config(options: Options, facts: Facts, bridge: BridgeConfig) -> Any:
-    """What is read of the archive."""
-    from transforms.archive.source import ArchiveSourceConfig
-
-    wanted = facts.wanted
-    return ArchiveSourceConfig(
-        bridge=bridge,
-        url=options.from_archive,
-        topics=wanted.topics,
-        from_ms=wanted.from_ms,
-        to_ms=wanted.to_ms,
-        offsets=wanted.named_offsets(),
-        state=facts.state,
-    )
 
 
 def note(options: Options, facts: Facts, say: Say) -> None:

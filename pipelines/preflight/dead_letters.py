@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from pipelines import reaching
+from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts
-from transforms.dead_letters.letter import CONTEXT_BYTES
+from pipelines.reaching import CALL_S
+from transforms.dead_letter import CONTEXT_BYTES
 from transforms.dead_letters.places import Place
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo
@@ -27,7 +28,7 @@ def look(options: Options) -> int:
     if place.kind == "kafka":
         return _kafka_topic(options, place.name).max_message_bytes
     if place.kind == "pubsub":
-        needs = common.moved_here(options, pubsub.PUBLISH)
+        needs = reaching.moved_here(options, pubsub.PUBLISH)
         with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
             if not admin.keeps_messages(place.name, *needs):
                 raise PreflightError(
@@ -37,20 +38,20 @@ def look(options: Options) -> int:
     else:
         from transforms.dead_letters import files
 
-        common.use_files_as(options.impersonate_service_account)
+        reaching.use_files_as(options.impersonate_service_account)
         files.check(place.name, CALL_S)
     return KAFKA_DEFAULT_MAX_MESSAGE_BYTES
 
 
 def _kafka_topic(options: Options, name: str) -> TopicInfo:
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         info = admin.topics([name]).get(name)
     if info is None:
         raise PreflightError(
             f"write dead letters to {name}: no such topic at {options.bootstrap_servers}; create "
             "it, or correct --dead_letter"
         )
-    common.require("WRITE", info)
+    reaching.require("WRITE", info)
     if info.needs_keys:
         raise PreflightError(
             f"write dead letters to {name}: it is compacted, and would lose some; use a topic with "

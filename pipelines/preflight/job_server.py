@@ -8,8 +8,9 @@ from functools import partial
 
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
+from pipelines.facts import Found
 from pipelines.options import Options, Runner
-from pipelines.preflight.common import CALL_S, Found
+from pipelines.reaching import CALL_S
 from transforms.errors import PreflightError
 
 

@@ -7,13 +7,15 @@ from contextlib import closing
 from functools import partial
 from operator import attrgetter
 
+from pipelines import reaching
 from pipelines.checks import check_again, run_all
+from pipelines.facts import Facts, Found, Look
 from pipelines.options import BACKFILL, Options
-from pipelines.preflight import common, ranges
-from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Look, Say
+from pipelines.preflight import ranges
+from pipelines.reaching import ACTION_S, CALL_S, Say
 from transforms.errors import PreflightError
 from transforms.kafka import topic_ids
-from transforms.kafka.client import Admin, Offsets, OffsetStore, Partition
+from transforms.kafka.client import Admin, Offsets, OffsetStore, Partition, offsets_of
 from transforms.kafka.client_rules import ASSIGNOR
 
 
@@ -67,16 +69,16 @@ def _look(options: Options, known: Look) -> Found:
     topics = known.wanted.topics if backfills else selection.now()
     required = topics if backfills else selection.required
     group_id = f"{options.group_id}-backfill-{known.name}" if backfills else options.group_id
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         found = admin.topics(topics)
         if known.wanted.night and found:
             topics = tuple(found)  # not every program observes every night
         elif not topics[0].startswith("^") or not backfills:
             _refuse_missing(options, sorted(set(required) - set(found)))
         for info in found.values():
-            common.require("READ", info)
+            reaching.require("READ", info)
         if not options.state:
-            common.require_group(admin, group_id)
+            reaching.require_group(admin, group_id)
         if options.assignment == "group" and not backfills:
             _refuse_others(group_id, admin)
         facts: Found = {
@@ -139,12 +141,12 @@ def _committed(
 ) -> dict[Partition, int]:
     """Where a run goes on; what a backfill did of a topic that was made anew since is not done."""
     if options.pipeline != BACKFILL:
-        return admin.committed(group_id)
+        return offsets_of(admin.committed(group_id))
     if options.state:
         found = _file(options, group_id).committed(partitions)
-        common.check_state(options.state)
+        reaching.check_state(options.state)
     else:
-        found = admin.commits(group_id)
+        found = admin.committed(group_id)
     ids = admin.topic_ids(sorted({topic for topic, _ in partitions}))
     of = {part: topic_ids.from_metadata(committed.metadata) for part, committed in found.items()}
     return {
@@ -157,7 +159,7 @@ def _committed(
 def _file(options: Options, group_id: str) -> OffsetStore:
     from transforms.kafka.offset_file import OffsetFile
 
-    common.use_files_as(options.impersonate_service_account)
+    reaching.use_files_as(options.impersonate_service_account)
     return OffsetFile(options.state, group_id, CALL_S)
 
 
@@ -224,7 +226,7 @@ def _refuse_members(group_id: str, admin: Admin) -> None:
 
 
 def _reset_offsets(options: Options, facts: Facts) -> None:
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         first = admin.beginning_offsets(facts.partitions)
         admin.commit(facts.group_id, {**first, **facts.start})
 
@@ -235,5 +237,5 @@ def _forget(options: Options, facts: Facts) -> None:
     if options.state:
         _file(options, facts.group_id).commit(begin)
         return
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         admin.commit(facts.group_id, begin)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 
-from pipelines import backfill_state
+from pipelines import backfill_state, reaching
 from pipelines.checks import check_again, run_all
+from pipelines.facts import Facts, Found, Look
 from pipelines.options import BACKFILL, Options
-from pipelines.preflight import common
-from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Look, Say
+from pipelines.reaching import ACTION_S, CALL_S, Say
 from transforms.errors import PreflightError
 from transforms.pubsub import client as pubsub
 from transforms.times import rfc3339
@@ -30,7 +30,7 @@ def look(options: Options, known: Look) -> Found:
     _refuse_future(options, known.now_ms)
     if options.create_subscription_from:
         return _topic(options, known)
-    needs = common.moved_here(options, pubsub.CONSUME)
+    needs = reaching.moved_here(options, pubsub.CONSUME)
     if options.seek or options.pipeline == BACKFILL:
         needs = [pubsub.CONSUME]
     with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
@@ -44,7 +44,7 @@ def look(options: Options, known: Look) -> Found:
         "pubsub_topic": info.topic,
         "ack_deadline_s": info.ack_deadline_s,
         "ordered": info.ordered,
-        "state": common.state_url(options, options.archive, known.name),
+        "state": reaching.state_url(options, options.archive, known.name),
     }
 
 
@@ -64,7 +64,7 @@ def _topic(options: Options, known: Look) -> Found:
         "pubsub_topic": topic,
         "ack_deadline_s": _ACK_DEADLINE_S,
         "kept_since_ms": known.now_ms - retention_s * 1000,
-        "state": common.state_url(options, options.archive, known.name),
+        "state": reaching.state_url(options, options.archive, known.name),
     }
 
 
@@ -121,7 +121,7 @@ def status(options: Options, facts: Facts) -> Facts:
     load = partial(check_again, partial(backfill_state.load, options, facts))
     found, marked = run_all({action: load}, ACTION_S)[action]
     if facts.state:
-        run_all({facts.state: partial(common.check_state, facts.state)}, ACTION_S)
+        run_all({facts.state: partial(reaching.check_state, facts.state)}, ACTION_S)
     return facts.with_({"status": found, "marked": marked})
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from pipelines.facts import Found
 from pipelines.options import Options, Runner
-from pipelines.preflight.common import CALL_S, Found
+from pipelines.reaching import CALL_S
 from transforms.errors import PreflightError, one_line
 from transforms.reading import SHARDS_IN_NAME
 

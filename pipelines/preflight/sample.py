@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pipelines import graph
+from pipelines import policies
+from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight.common import Facts
 from pipelines.preflight.sample_topics import Topics
 from transforms import explain
 from transforms.attributes import size_bytes
@@ -157,8 +157,8 @@ def _digest(ordering_key: str) -> str:
 
 def tally_of_records(options: Options, facts: Facts) -> tuple[Tally, Callable[[Any], None]]:
     """An empty tally, and what adds a Kafka record to it as kafka_to_ps would map it."""
-    policy = graph.to_pubsub_policy(options, facts)
-    origin_of = graph.origin_of(options, facts)
+    policy = policies.to_pubsub_policy(options, facts)
+    origin_of = policies.origin_of(options, facts)
     topics = Topics(options, facts)
     tally = Tally(PUBSUB_MAX_MESSAGE_BYTES)
 
@@ -181,8 +181,8 @@ def tally_of_messages(
     Args:
       clock: seconds since the epoch.
     """
-    policy = graph.to_kafka_policy(options, facts)
-    origin_of = graph.origin_of(options, facts)
+    policy = policies.to_kafka_policy(options, facts)
+    origin_of = policies.origin_of(options, facts)
     topics = Topics(options, facts)
     tally = Tally(facts.topic.max_message_bytes)
 

@@ -7,10 +7,12 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
+from pipelines import reaching
 from pipelines.checks import check_again, quiet_clients, run_all
+from pipelines.facts import Facts
 from pipelines.options import KAFKA_TO_PS, Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CHECKS_S, Facts
+from pipelines.reaching import CHECKS_S
+from transforms.kafka.client import offsets_of
 from transforms.limits import PUBSUB_MAX_MESSAGE_BYTES
 
 _SHOWN_TOPICS = 3
@@ -57,9 +59,9 @@ def _with_scheme(kind: str, name: str) -> str:
 
 def _kafka_source(options: Options, facts: Facts) -> dict[str, Any]:
     partitions = facts.partitions
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         topics = admin.topics(options.selection.now())
-        committed = admin.committed(options.group_id)
+        committed = offsets_of(admin.committed(options.group_id))
         members = admin.group_members(options.group_id)
         first, ends = admin.beginning_offsets(partitions), admin.end_offsets(partitions)
     begins = {p: committed.get(p, facts.start.get(p, first[p])) for p in partitions}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 
-from pipelines.preflight import common
+from pipelines import reaching
 from transforms.kafka.client import Consumer, ConsumerConfig, KafkaConfig, Offsets, Partition
 from transforms.kafka.clients import open_consumer
 from transforms.records import KafkaRecord
@@ -52,7 +52,7 @@ def newest(
     Raises:
       PreflightError, SourceError: the topics cannot be read.
     """
-    with closing(common.open_kafka(cluster)) as admin:
+    with closing(reaching.open_kafka(cluster)) as admin:
         first = admin.beginning_offsets(partitions)
         begins = admin.end_offsets(partitions)
     config = ConsumerConfig(group_id="", fetch_bytes=_FETCH_BYTES)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from pipelines import reaching
+from pipelines.facts import Facts
 from pipelines.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts
-from pipelines.preflight.templates import resolved
+from pipelines.policies import resolved
+from pipelines.reaching import CALL_S
 from transforms.errors import RefusedError
 from transforms.kafka.client import TopicInfo
 from transforms.pubsub import client as pubsub
@@ -46,7 +47,7 @@ class Topics:
         return found
 
     def _in_kafka(self, name: str) -> TopicInfo | None:
-        with closing(common.open_kafka(self._options.kafka)) as admin:
+        with closing(reaching.open_kafka(self._options.kafka)) as admin:
             return admin.topics([name]).get(name)
 
     def _in_pubsub(self, name: str) -> TopicInfo | None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
+from pipelines import reaching
 from pipelines.checks import check_again, run_all
+from pipelines.facts import Facts, Found
 from pipelines.options import Options
-from pipelines.preflight import common, templates
-from pipelines.preflight.common import ACTION_S, CALL_S, Facts, Found, Say
+from pipelines.preflight import templates
+from pipelines.reaching import ACTION_S, CALL_S, Say
 from transforms.errors import PreflightError
 from transforms.kafka.client import TopicInfo
 from transforms.pubsub import client as pubsub
@@ -42,7 +44,7 @@ def act(options: Options, facts: Facts, say: Say) -> Facts:
 
 
 def _pubsub_topic(options: Options) -> Found:
-    needs = common.moved_here(options, pubsub.PUBLISH)
+    needs = reaching.moved_here(options, pubsub.PUBLISH)
     with closing(pubsub.open_admin(CALL_S, options.pubsub)) as admin:
         admin.topic(options.pubsub_topic, *needs)
     return {}
@@ -50,11 +52,11 @@ def _pubsub_topic(options: Options) -> Found:
 
 def _kafka_topic(options: Options) -> Found:
     name = options.kafka_topic
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         info = admin.topics([name]).get(name)
         cluster_id = admin.cluster_id()
     if info is not None:
-        common.require("WRITE", info)
+        reaching.require("WRITE", info)
         return {"topic": info, "cluster_id": cluster_id}
     if options.create_topics is None:
         raise PreflightError(
@@ -67,7 +69,7 @@ def _kafka_topic(options: Options) -> Found:
 def _create_topic(options: Options) -> TopicInfo:
     assert options.create_topics is not None
     name, layout = options.kafka_topic, options.create_topics
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         admin.create_topic(name, layout.partitions, layout.replication)
         return admin.topics([name])[name]
 
@@ -75,6 +77,6 @@ def _create_topic(options: Options) -> TopicInfo:
 def _archive(options: Options) -> Found:
     from transforms.dead_letters import files
 
-    common.use_files_as(options.impersonate_service_account)
+    reaching.use_files_as(options.impersonate_service_account)
     files.check(options.archive, CALL_S)
     return {}

@@ -8,11 +8,12 @@ from contextlib import closing
 from functools import partial
 from itertools import chain
 
+from pipelines import reaching
 from pipelines.checks import check_again, run_all
+from pipelines.facts import Facts, Found
 from pipelines.options import Options
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, Facts, Found, Say
-from transforms.dead_letters.places import Place
+from pipelines.policies import resolved
+from pipelines.reaching import CALL_S, Say
 from transforms.destinations import Template
 from transforms.errors import PreflightError, UnmappableError
 from transforms.pubsub import client as pubsub
@@ -25,26 +26,6 @@ _SIDE_BY_SIDE = 16
 _MOST_NAMES = 5
 
 
-def resolved(options: Options, facts: Facts) -> Template | None:
-    """The template of a run, with what is known of its source filled in; it names no topic for dead
-    letters.
-
-    Raises:
-      PreflightError: the name of the subscription's topic cannot stand in that of another.
-    """
-    template = options.template
-    if template is None:
-        return None
-    if options.route.source == "pubsub":
-        try:
-            template = template.with_value("pubsub.topic", facts.pubsub_topic.rpartition("/")[2])
-        except ValueError as error:
-            raise PreflightError(f"write {template.text}: {error}") from error
-    place: Place | None = options.dead_letter
-    reserved = [place.name] if place is not None and place.kind == template.system else []
-    return template.without(reserved)
-
-
 def reach(options: Options, template: Template) -> Found:
     """Checks what holds the topics: the cluster, or the project."""
     if template.system == "pubsub":
@@ -53,7 +34,7 @@ def reach(options: Options, template: Template) -> Found:
         return {}
 
     def cluster() -> Found:
-        with closing(common.open_kafka(options.kafka)) as admin:
+        with closing(reaching.open_kafka(options.kafka)) as admin:
             return {"cluster_id": admin.cluster_id()}
 
     return check_again(cluster)
@@ -140,7 +121,7 @@ def _names(template: Template, records: Sequence[KafkaRecord]) -> set[str]:
 
 
 def _require_pubsub(options: Options, names: Sequence[str], left_s: float) -> None:
-    needs = common.moved_here(options, pubsub.PUBLISH)
+    needs = reaching.moved_here(options, pubsub.PUBLISH)
 
     def missing_of(part: Sequence[str]) -> list[str]:
         return [name for name in part if not admin.has_topic(name, *needs)]
@@ -156,10 +137,10 @@ def _require_pubsub(options: Options, names: Sequence[str], left_s: float) -> No
 
 
 def _require_kafka(options: Options, names: Sequence[str]) -> None:
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         found = admin.topics(names)
     for info in found.values():
-        common.require("WRITE", info)
+        reaching.require("WRITE", info)
     missing = [name for name in names if name not in found]
     if missing and options.create_topics is None:
         raise PreflightError(

@@ -17,7 +17,7 @@ from pipelines.redrive.options import Options, parse
 from pipelines.redrive.preflight import Facts
 from pipelines.stopping import graceful_stop
 from transforms.control import Bounds, Control
-from transforms.dead_letters.letter import DeadLetterSource
+from transforms.dead_letter import DeadLetterSource
 from transforms.dead_letters.sending import (
     Original,
     Rehearsal,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from transforms.dead_letters.letter import DeadLetter, DeadLetterSource, Found
+from transforms.dead_letter import DeadLetter, DeadLetterSource, Found
 from transforms.dead_letters.sending import Original, Refusal
 
 Send = Callable[[Sequence[Original]], Mapping[int, Refusal]]

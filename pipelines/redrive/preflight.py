@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pipelines import reaching
 from pipelines.checks import check_again, quiet_clients, run_all
-from pipelines.preflight import common
-from pipelines.preflight.common import CALL_S, CHECKS_S
+from pipelines.reaching import CALL_S, CHECKS_S
 from pipelines.redrive.options import Options
 from transforms.dead_letters.places import Place
 from transforms.dead_letters.sources import check_folder
@@ -46,7 +46,7 @@ def check(options: Options) -> Facts:
     if source.kind == "pubsub":
         checks[source.name] = partial(_subscription, options)
     if source.kind == "files":
-        common.use_files_as(options.impersonate_service_account)
+        reaching.use_files_as(options.impersonate_service_account)
         checks[source.name] = partial(
             check_folder, source, options.state, not options.dry_run, CALL_S
         )
@@ -63,7 +63,7 @@ def _kafka(options: Options) -> TopicInfo | None:
     source, to = options.source, options.destination
     places = {"--from": source, "--to": to}
     names = {flag: p.name for flag, p in places.items() if p is not None and p.kind == "kafka"}
-    with closing(common.open_kafka(options.kafka)) as admin:
+    with closing(reaching.open_kafka(options.kafka)) as admin:
         topics = admin.topics(list(names.values()))
         for flag, name in names.items():
             if name not in topics:
@@ -72,9 +72,9 @@ def _kafka(options: Options) -> TopicInfo | None:
                     f"{operation} {name}: no such topic at {options.bootstrap_servers}; "
                     f"create it, or correct {flag}"
                 )
-            common.require("READ" if flag == "--from" else "WRITE", topics[name])
+            reaching.require("READ" if flag == "--from" else "WRITE", topics[name])
         if source.kind == "kafka":
-            common.require_group(admin, options.group_id)
+            reaching.require_group(admin, options.group_id)
         if source.kind == "kafka" and (members := admin.group_members(options.group_id)):
             raise PreflightError(
                 f"remember in group {options.group_id}: it has members ({', '.join(members[:3])}); "

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipelines.printable import one_line
 from pipelines.redrive.loop import Tally
-from transforms.dead_letters.letter import DeadLetter
+from transforms.dead_letter import DeadLetter
 from transforms.times import rfc3339
 
 MOST_ROWS = 100

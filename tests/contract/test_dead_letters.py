@@ -21,11 +21,11 @@ from ends import DEADLINE_S, Kafka, PubSub
 from kafka import KafkaAdminClient, TopicPartition
 
 from transforms import filesystem, limits
+from transforms.dead_letter import DeadLetter, DeadLetterSink, DeadLetterSource
 from transforms.dead_letters import files
 from transforms.dead_letters.avro import to_avro
 from transforms.dead_letters.files import FileDeadLetters, FileDeadLetterSource
 from transforms.dead_letters.kafka import KafkaDeadLetterSource
-from transforms.dead_letters.letter import DeadLetter, DeadLetterSink, DeadLetterSource
 from transforms.dead_letters.places import Place, open_sink
 from transforms.dead_letters.pubsub import PubsubDeadLetterSource, to_messages
 from transforms.errors import (
@@ -367,7 +367,7 @@ def test_what_is_no_record_ends_no_reading_and_needs_no_remembering(kafka, clien
         writer.flush(DEADLINE_S)
         end(DEADLINE_S)
     assert at.read(done=lambda _: True) == [letter(0), letter(2)]
-    assert kafka.admin.commits(group(unique))[unique, 0].metadata == ""
+    assert kafka.admin.committed(group(unique))[unique, 0].metadata == ""
     assert at.read() == []
 
 
@@ -397,10 +397,10 @@ def test_what_is_too_scattered_to_be_remembered_is_an_error_before_anything_is_c
     with pytest.raises(CommitError, match="too scattered"):
         source.done(found[1::2])
     source.check(found[:200])
-    assert kafka.admin.committed(group(unique)) == {}
+    assert kafka.offsets(group(unique)) == {}
     source.done(found)
     source.close()
-    assert kafka.admin.committed(group(unique)) == {(unique, 0): 2_000}
+    assert kafka.offsets(group(unique)) == {(unique, 0): 2_000}
 
 
 def test_letters_whose_fate_could_not_be_remembered_are_refused_before_they_are_sent(

@@ -1202,7 +1202,7 @@ def test_a_groups_offsets_and_members(clients, topic):
     assert admin.committed(topic) == {}
     assert admin.group_members(topic) == []
     admin.commit(topic, {(topic, 0): 4})
-    assert admin.committed(topic) == {(topic, 0): 4}
+    assert admin.committed(topic) == {(topic, 0): (4, "")}
     consumer = clients.consumer(topic)
     consumer.subscribe([topic], Listener(consumer))
     clients.fill(topic, 5)
@@ -1213,7 +1213,7 @@ def test_a_groups_offsets_and_members(clients, topic):
     consumer.close()
     until(lambda: not admin.group_members(topic), "an empty group")
     admin.commit(topic, {(topic, 0): 0})
-    assert admin.committed(topic) == {(topic, 0): 0}
+    assert admin.committed(topic) == {(topic, 0): (0, "")}
 
 
 def test_standard_properties_reach_the_client(stack, client, topic):

@@ -26,8 +26,8 @@ from apache_beam.runners.dataflow.internal.apiclient import DataflowApplicationC
 from apache_beam.runners.pipeline_context import PipelineContext
 
 from pipelines import graph
+from pipelines.facts import Facts
 from pipelines.options import parse
-from pipelines.preflight import Facts
 from pipelines.runtime import bridge_config, pipeline_options
 from transforms.ranges import Ranges
 

@@ -23,6 +23,7 @@ from transforms.kafka.client import (
     KafkaConfig,
     Partition,
     ProducerConfig,
+    offsets_of,
 )
 from transforms.kafka.clients import open_admin, open_consumer, open_producer
 from transforms.pubsub import client as pubsub
@@ -114,9 +115,13 @@ class Kafka:
         with closing(self._raw_admin()) as admin:
             return [group["group_id"] for group in admin.list_groups()]
 
+    def offsets(self, group_id: str) -> dict[Partition, int]:
+        """What a group has committed; of a new one once it has a coordinator."""
+        return offsets_of(retried(partial(self.admin.committed, group_id), DEADLINE_S))
+
     def committed(self, group_id: str) -> int:
-        """The sum of its offsets; of a new group once it has a coordinator."""
-        return sum(retried(partial(self.admin.committed, group_id), DEADLINE_S).values())
+        """The sum of its offsets."""
+        return sum(self.offsets(group_id).values())
 
     def close(self) -> None:
         self.producer.close()

@@ -20,7 +20,7 @@ from kafka import TopicPartition
 
 from pipelines.audit import cli
 from transforms.avro_rows import KAFKA_RECORD, PUBSUB_RECORD, to_row
-from transforms.dead_letters.letter import DeadLetter
+from transforms.dead_letter import DeadLetter
 from transforms.dead_letters.places import Place, open_sink
 from transforms.kafka.client import ProducerConfig
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy, to_kafka, to_pubsub
@@ -113,7 +113,7 @@ def test_exactly_the_lost_offsets_are_found_and_can_be_asked_for_again(
     messages = pubsub.receive(live, 1500)
     lost = set(chosen({place(message) for message in messages}, time.time_ns()))
     pubsub.send(copy, [message for message in messages if place(message) not in lost])
-    committed = kafka.admin.committed(unique)
+    committed = kafka.offsets(unique)
     pubsub.send(topic, [PubsubRecord(b"for the live subscription")])
 
     found, missing = audit(*flags, f"--pubsub_topic={copy}", status=1)
@@ -132,7 +132,7 @@ def test_exactly_the_lost_offsets_are_found_and_can_be_asked_for_again(
     found, missing = audit(*flags, f"--pubsub_topic={topic}")
     assert missing == {}
     assert figures(found) == {"expected": 1500, "delivered": 1500, "others": 1}
-    assert kafka.admin.committed(unique) == committed
+    assert kafka.offsets(unique) == committed
     assert kafka.admin.group_members(unique) == []
     assert [m.data for m in pubsub.receive(live, 1)] == [b"for the live subscription"]
 
@@ -204,7 +204,7 @@ def test_gaps_and_expired_offsets_are_no_alarm(audit, kafka, pubsub, retained, u
 
 def kafka_committed(kafka, topic: str) -> list[KafkaRecord]:
     """All committed records of one partition."""
-    from transforms.kafka.beside import read
+    from transforms.kafka.groupless import read
     from transforms.ranges import Ranges
 
     end = kafka.size(topic)

@@ -116,12 +116,12 @@ def test_a_stop_is_exact_where_offsets_hold_no_records(
     report = run_bridge("kafka_to_ps", *flags, "--stop=now", client).wait()
     assert report["read"] == 3
     assert numbers(pubsub.receive(subscription, 3)) == [0, 2, 4]
-    assert kafka.admin.committed(unique) == {(unique, 0): 12}
+    assert kafka.offsets(unique) == {(unique, 0): 12}
 
     still_open.commit_transaction(DEADLINE_S)
     report = run_bridge("kafka_to_ps", *flags, "--stop=now", client).wait()
     assert numbers(pubsub.receive(subscription, 1)) == [100]
-    assert kafka.admin.committed(unique) == {(unique, 0): 14}
+    assert kafka.offsets(unique) == {(unique, 0): 14}
 
 
 def test_a_stop_in_a_file_is_exact_to_the_offset_and_partitions_that_it_does_not_name_stay_unread(
@@ -138,7 +138,7 @@ def test_a_stop_in_a_file_is_exact_to_the_offset_and_partitions_that_it_does_not
         "1": {"first": 0, "last": 29},
     }
     assert len(pubsub.receive(subscription, 37)) == 37
-    assert kafka.admin.committed(unique) == {(unique, 0): 7, (unique, 1): 30}
+    assert kafka.offsets(unique) == {(unique, 0): 7, (unique, 1): 30}
 
 
 # -- beside the live bridge ------------------------------------------------------------------------

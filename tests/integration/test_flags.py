@@ -106,7 +106,7 @@ def test_a_transactions_end_is_committed_although_it_is_no_record(source, kafka)
     assert arrived == ["committed"] + ["new"] * 20 + ["old"] * 20
     ends = kafka.admin.end_offsets([(source.topic, 0), (source.topic, 1)])
     assert ends[source.topic, 0] == 24
-    assert kafka.admin.committed(source.topic) == ends
+    assert kafka.offsets(source.topic) == ends
 
 
 def test_reset_offsets_is_refused_while_the_group_has_members(source):

@@ -36,9 +36,9 @@ from hostile import (
     refusing_broker,
 )
 
+from transforms.dead_letter import DeadLetter
 from transforms.dead_letters.files import FileDeadLetterSource
 from transforms.dead_letters.kafka import KafkaDeadLetterSource
-from transforms.dead_letters.letter import DeadLetter
 from transforms.dead_letters.places import Place, open_sink
 from transforms.kafka.client import ProducerConfig
 from transforms.records import KafkaRecord, PubsubRecord

@@ -324,5 +324,5 @@ def test_an_offset_carries_metadata_up_to_the_limit(clients, unique, over):
     text = "x" * (KAFKA["KAFKA_DEFAULT_MAX_OFFSET_METADATA_BYTES"] + over)
     with pytest.raises(PreflightError, match="metadata") if over > 0 else nullcontext():
         admin.commit(unique, {(topic, 0): 0}, {(topic, 0): text})
-    found = {part: commit.metadata for part, commit in admin.commits(unique).items()}
+    found = {part: commit.metadata for part, commit in admin.committed(unique).items()}
     assert found == ({} if over > 0 else {(topic, 0): text})

@@ -144,7 +144,7 @@ def test_reset_offsets_moves_the_group_and_is_refused_while_it_has_members(
     retried(lambda: kafka.admin.commit(unique, {partition: 4}), 30)
     options = to_pubsub(stack, unique, topic, "--reset_offsets")
     preflight.check(options)
-    assert kafka.admin.committed(unique) == {partition: 0}
+    assert kafka.offsets(unique) == {partition: 0}
 
     class Ignore:
         def on_assigned(self, partitions):

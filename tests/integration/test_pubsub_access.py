@@ -24,7 +24,7 @@ from pipelines.audit import cli as audit
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
 from pipelines.preflight.__main__ import main as sample
 from pipelines.redrive import cli as redrive
-from transforms.dead_letters.letter import DeadLetter
+from transforms.dead_letter import DeadLetter
 from transforms.dead_letters.places import Place, open_sink
 from transforms.errors import DeliveryError, PreflightError
 from transforms.pubsub.client import Publisher, open_admin, to_wire

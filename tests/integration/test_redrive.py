@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 from ends import DEADLINE_S, PROJECT, ROOT
 
-from transforms.dead_letters.letter import DeadLetter
+from transforms.dead_letter import DeadLetter
 from transforms.dead_letters.places import Place, open_sink
 from transforms.kafka.client import ProducerConfig
 from transforms.records import KafkaRecord, PubsubRecord

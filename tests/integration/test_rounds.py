@@ -11,8 +11,8 @@ import apache_beam as beam
 from ends import until
 
 from pipelines import graph, portable, rounds
+from pipelines.facts import Facts
 from pipelines.options import parse
-from pipelines.preflight import Facts
 from pipelines.runtime import bridge_config
 from transforms import registry
 from transforms.control import Rounds

@@ -82,7 +82,7 @@ def test_each_kind_of_record_is_told_and_the_group_is_not_touched(
     packed = to_kafka(
         PubsubRecord(b"d", {"a": "b"}, "", "1", LONG_AGO_MS),
         ToKafkaPolicy(unique, Attributes.LOSSLESS),
-    )._replace(origin=None)
+    )._replace(made_from=None)
     been_there = ((("bridge.origins"), origins.of_pubsub(topic).encode()),)
     fields = [
         {"key": b"plain", "headers": (("a", b"1"), ("b", b"2"))},

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.absent import AGAIN_AFTER_S
 from transforms.dead_letters.files import FileDeadLetterSource
 from transforms.destinations import parse
 from transforms.errors import RefusedError
 from transforms.kafka.topic_rules import TopicRules
+from transforms.missing_topics import AGAIN_AFTER_S
 from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
@@ -195,7 +195,7 @@ def test_a_pubsub_topic_that_is_made_later_is_written_to(pubsub, unique, monkeyp
     writer = PubsubWriter(config, bridge, clock=clock)
 
     def write(data: bytes) -> None:
-        writer.write([PubsubRecord(data, origin=KafkaRecord(unique, 0, 1))])
+        writer.write([PubsubRecord(data, made_from=KafkaRecord(unique, 0, 1))])
         writer.flush(60)
 
     write(b"before")

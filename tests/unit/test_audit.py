@@ -15,8 +15,8 @@ from pipelines.audit.progress import Meter
 from pipelines.options import FLAGS as BRIDGE_FLAGS
 from transforms.audit import letters
 from transforms.audit.rows import Missing, Others, Row
+from transforms.dead_letter import DeadLetter
 from transforms.dead_letters.avro import to_avro
-from transforms.dead_letters.letter import DeadLetter
 from transforms.errors import (
     OffsetGapError,
     PreflightError,
@@ -24,8 +24,8 @@ from transforms.errors import (
     UnavailableError,
     UsageError,
 )
-from transforms.kafka import beside
-from transforms.kafka.client import KafkaConfig, TopicInfo
+from transforms.kafka import groupless
+from transforms.kafka.client import Committed, KafkaConfig, TopicInfo
 from transforms.pubsub import temporary
 from transforms.pubsub.client import Pulled, SubscriptionInfo
 from transforms.pubsub.temporary import Past
@@ -181,7 +181,7 @@ class FakeCluster:
         return {part: self.at_time[part] for part in parts}
 
     def committed(self, group_id):
-        return {("a", 0): 60} if group_id == "g" else {}
+        return {("a", 0): Committed(60)} if group_id == "g" else {}
 
     def close(self):
         pass
@@ -226,7 +226,7 @@ class FakePubsub:
 @pytest.fixture
 def service(monkeypatch):
     fake = FakePubsub()
-    monkeypatch.setattr(preflight.common, "open_kafka", lambda cluster: FakeCluster())
+    monkeypatch.setattr(preflight.reaching, "open_kafka", lambda cluster: FakeCluster())
     monkeypatch.setattr(preflight.pubsub, "open_admin", lambda *_: fake)
     monkeypatch.setattr(temporary, "open_admin", lambda *_: fake)
     return fake
@@ -463,8 +463,8 @@ class FakeConsumer:
 
 
 def kafka_read(monkeypatch, consumer, ranges):
-    monkeypatch.setattr(beside, "open_consumer", lambda cluster, config: consumer)
-    batches = beside.read(KafkaConfig("broker:9092"), ranges, consumer.clock)
+    monkeypatch.setattr(groupless, "open_consumer", lambda cluster, config: consumer)
+    batches = groupless.read(KafkaConfig("broker:9092"), ranges, consumer.clock)
     return [(r.partition, r.offset) for batch in batches for r in batch]
 
 
@@ -607,7 +607,7 @@ def test_an_audit_that_cannot_be_finished_says_so_and_prints_no_table(monkeypatc
     def subscription(*_):
         yield "s"
 
-    monkeypatch.setattr(beside, "read", broken)
+    monkeypatch.setattr(groupless, "read", broken)
     monkeypatch.setattr(temporary, "temporary_subscription", subscription)
     status = cli.main([SERVERS, "--kafka_topics=a", f"--pubsub_topic={TOPIC}"])
     out, err = capsys.readouterr()

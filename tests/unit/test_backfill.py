@@ -13,7 +13,7 @@ from pipelines.preflight import ranges
 from pipelines.range_values import StopAt
 from pipelines.wanted import Wanted
 from transforms.errors import PreflightError, UsageError
-from transforms.pubsub.window import Drain, Window
+from transforms.pubsub.publish_times import EmptyCheck, PublishTimes
 from transforms.ranges import Ranges
 from transforms.records import PubsubRecord
 
@@ -223,48 +223,48 @@ def test_a_stop_is_before_what_it_names():
         stop("offsets", offsets={P: 101})
 
 
-def test_a_window_is_exact_to_the_millisecond_at_both_ends():
-    window = Window(1000, 2000, 5)
-    inside = [at for at in (999, 1000, 1999, 2000) if PubsubRecord(publish_time_ms=at) in window]
+def test_publish_times_are_exact_to_the_millisecond_at_both_ends():
+    times = PublishTimes(1000, 2000, 5)
+    inside = [at for at in (999, 1000, 1999, 2000) if PubsubRecord(publish_time_ms=at) in times]
     assert inside == [1000, 1999]
-    assert window.is_before(PubsubRecord(publish_time_ms=999))
-    assert window.is_after(PubsubRecord(publish_time_ms=2000))
+    assert times.is_before(PubsubRecord(publish_time_ms=999))
+    assert times.is_after(PubsubRecord(publish_time_ms=2000))
 
 
-class TestDrain:
+class TestEmptyCheck:
     """A pull of up to 4 s that brings nothing; 10 s of them are needed."""
 
-    def drain(self):
-        return Drain(Window(0, 1, 10))
+    def check(self):
+        return EmptyCheck(PublishTimes(0, 1, 10))
 
     def test_empty_pulls_an_answer_and_one_more_empty_pull_end_it(self):
-        drain = self.drain()
+        check = self.check()
         for _ in range(3):
-            assert not drain.must_ask
-            drain.pulled(0, 4.0, 4.0)
-        assert drain.must_ask
-        assert not drain.is_over
-        drain.answered()
-        assert not drain.is_over
-        drain.pulled(0, 4.0, 4.0)
-        assert drain.is_over
+            assert not check.must_ask
+            check.pulled(0, 4.0, 4.0)
+        assert check.must_ask
+        assert not check.is_over
+        check.answered()
+        assert not check.is_over
+        check.pulled(0, 4.0, 4.0)
+        assert check.is_over
 
     def test_a_message_or_trouble_begins_it_anew(self):
-        drain = self.drain()
-        for end in (lambda: drain.pulled(1, 0.1, 4.0), drain.begin_anew):
+        check = self.check()
+        for end in (lambda: check.pulled(1, 0.1, 4.0), check.begin_anew):
             for _ in range(3):
-                drain.pulled(0, 4.0, 4.0)
-            drain.answered()
+                check.pulled(0, 4.0, 4.0)
+            check.answered()
             end()
-            drain.pulled(0, 4.0, 4.0)
-            assert not drain.is_over
-            assert not drain.must_ask
-            drain.begin_anew()
+            check.pulled(0, 4.0, 4.0)
+            assert not check.is_over
+            assert not check.must_ask
+            check.begin_anew()
 
     def test_time_in_which_this_process_was_stopped_proves_nothing(self):
-        drain = self.drain()
-        drain.pulled(0, 3600.0, 4.0)
-        assert not drain.must_ask
+        check = self.check()
+        check.pulled(0, 3600.0, 4.0)
+        assert not check.must_ask
 
 
 def test_the_audits_missing_ranges_are_accepted_as_they_are(tmp_path):

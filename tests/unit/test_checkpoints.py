@@ -12,8 +12,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.utils.timestamp import Timestamp
 
 from pipelines import graph
+from pipelines.facts import Facts
 from pipelines.options import parse
-from pipelines.preflight import Facts
 from pipelines.runtime import bridge_config
 from transforms import registry
 from transforms.kafka.client import ConsumerConfig, KafkaConfig

@@ -16,7 +16,7 @@ from pipelines.console.payload import MOST_TEXT, in_one_line, lines_of, time_of
 from pipelines.options import FLAGS as BRIDGE_FLAGS
 from transforms.decode import Decoder
 from transforms.errors import UnavailableError, UsageError
-from transforms.kafka import beside
+from transforms.kafka import groupless
 from transforms.pubsub.temporary import Past
 from transforms.records import KafkaRecord, PubsubRecord, TimestampType
 
@@ -355,9 +355,9 @@ class Following:
 
 
 def follow(monkeypatch, consumer: Following):
-    monkeypatch.setattr(beside, "open_consumer", lambda *_: consumer)
+    monkeypatch.setattr(groupless, "open_consumer", lambda *_: consumer)
     clock = lambda: consumer.now_s  # noqa: E731
-    return beside.follow(None, lambda: ["t"], {("t", 0): 5}, clock)
+    return groupless.follow(None, lambda: ["t"], {("t", 0): 5}, clock)
 
 
 def test_a_partition_that_is_new_is_followed_from_its_first_record(monkeypatch) -> None:
@@ -372,7 +372,7 @@ def test_a_partition_that_is_new_is_followed_from_its_first_record(monkeypatch) 
 
 def test_offsets_that_are_gone_are_said_and_passed_over(monkeypatch, caplog) -> None:
     record = KafkaRecord("t", 0, 9)
-    gap = beside.OffsetGapError("read t/0: offsets 5 to 8 no longer exist", "t", 0, 5, 9, 9)
+    gap = groupless.OffsetGapError("read t/0: offsets 5 to 8 no longer exist", "t", 0, 5, 9, 9)
     batches = follow(monkeypatch, consumer := Following(gap, [record]))
     assert [next(batches), next(batches)] == [[], [record]]
     assert consumer.sought == {("t", 0): 9}
@@ -384,5 +384,5 @@ def test_brokers_that_stay_away_end_it_and_those_that_come_back_do_not(monkeypat
     script = [*[away] * 30, [KafkaRecord("t", 0, 5)], *[away] * 100]
     batches = follow(monkeypatch, Following(*script))
     assert sum(len(next(batches)) for _ in range(60)) == 1
-    with pytest.raises(beside.SourceError, match="away"):
+    with pytest.raises(groupless.SourceError, match="away"):
         list(batches)

@@ -11,8 +11,9 @@ from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeExceptio
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from pipelines import backfill, backfill_state, dataflow, preflight, runtime
+from pipelines.facts import Facts
 from pipelines.options import BACKFILL, parse
-from pipelines.preflight import Facts, pubsub_source
+from pipelines.preflight import pubsub_source
 from pipelines.wanted import Wanted
 from transforms.errors import PreflightError, TransferError
 

@@ -86,7 +86,7 @@ def test_a_backfill_on_dataflow_waits_for_what_a_worker_that_was_replaced_had_le
     flag = "--idle_seconds=3"
     jobs.attached("backfill from PubSub", *jobs.DATAFLOW, flag)
     [config] = configs
-    assert config.window.drained_after_s == 1.5 * config.ack_deadline_s
+    assert config.publish_times.empty_after_s == 1.5 * config.ack_deadline_s
 
 
 # -- what may not change while a job runs ----------------------------------------------------------

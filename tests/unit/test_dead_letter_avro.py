@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms.dead_letter import DeadLetter
 from transforms.dead_letters.avro import from_avro, one_from_avro, to_avro
-from transforms.dead_letters.letter import DeadLetter
 from transforms.records import KafkaRecord, PubsubRecord, TimestampType
 
 LONG = st.integers(-(2**63), 2**63 - 1)

@@ -195,7 +195,7 @@ def test_a_return_is_what_has_been_at_its_own_destination(config):
     elsewhere = message(survey="lsst", **{"bridge.origins": marker})
     transform = ToKafka(config, ToKafkaPolicy(BY_SURVEY["kafka"].text), routing)
     [mapped] = process(pickle.loads(pickle.dumps(transform)), returned, elsewhere)
-    assert (mapped.topic, mapped.origin) == ("alerts-lsst", elsewhere)
+    assert (mapped.topic, mapped.made_from) == ("alerts-lsst", elsewhere)
     assert registry.get(config).counts.totals()["returns_dropped"] == 1
 
 
@@ -205,6 +205,6 @@ def test_what_names_no_destination_is_given_up_while_mapping(config, monkeypatch
     routing = Routing(BY_SURVEY["pubsub"], origins.of_pubsub)
     good, bad = record(("survey", b"ztf")), record(("survey", b"z/t/f"))
     [mapped] = process(ToPubsub(config, ToPubsubPolicy(), routing), bad, good)
-    assert mapped.origin is good
+    assert mapped.made_from is good
     [(original, error, stage)] = given
     assert (original, type(error), stage) == (bad, UnmappableError, "map")

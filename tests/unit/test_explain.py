@@ -99,9 +99,9 @@ def test_each_field_says_why_it_spills_and_each_reason_once():
 IN_ORDER = ToPubsubPolicy(ordering_key="key")
 MARKER = origins.of_pubsub("projects/p/topics/ttt")
 PACKED_MESSAGE = to_kafka(PubsubRecord(b"d", {"a": "b"}, "", "1", NOW_MS), TO_KAFKA)._replace(
-    partition=1, offset=7, origin=None
+    partition=1, offset=7, made_from=None
 )
-PACKED_RECORD = to_pubsub(record(key=b"k"), LOSSLESS)._replace(origin=None)
+PACKED_RECORD = to_pubsub(record(key=b"k"), LOSSLESS)._replace(made_from=None)
 
 
 @pytest.mark.parametrize(

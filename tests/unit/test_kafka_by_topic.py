@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.absent import AGAIN_AFTER_S
 from transforms.errors import (
     DeliveryError,
     HiddenTopicError,
@@ -15,6 +14,7 @@ from transforms.kafka.by_topic import WriterByTopic
 from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
 from transforms.kafka.topic_rules import TopicRules
 from transforms.kafka.writer import KafkaSinkConfig
+from transforms.missing_topics import AGAIN_AFTER_S
 from transforms.records import KafkaRecord, PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 
@@ -179,16 +179,16 @@ def test_a_record_is_written_by_the_rules_of_its_own_topic(bridge, monkeypatch):
     config = KafkaSinkConfig(bridge.config, KafkaConfig("x:1"), ProducerConfig())
     rules = rules_of(Cluster(A, B, small, compacted), bridge)
     writer = WriterByTopic(config, bridge, rules, open_producer)
-    origin = PubsubRecord(b"v", message_id="5")
+    message = PubsubRecord(b"v", message_id="5")
     for topic in ("a", "b", "s", "c", "none"):
-        writer.write([KafkaRecord(topic, value=b"v", origin=origin)])
+        writer.write([KafkaRecord(topic, value=b"v", made_from=message)])
     writer.flush(10)
     written = {p.config.max_message_bytes: [r.topic for r in p.taken] for p in producers[:2]}
     assert written == {1_000: ["a", "b"], 500: ["s"]}
     assert bridge.counts.totals()["delivered"] == 3
     assert [(original, error.what) for original, error, _ in given] == [
-        (origin, "produce c (from message 5): it has no key, and the topic is compacted"),
-        (origin, "produce none (from message 5): there is no topic none at x:1"),
+        (message, "produce c (from message 5): it has no key, and the topic is compacted"),
+        (message, "produce none (from message 5): there is no topic none at x:1"),
     ]
     assert writer.clean
     writer.close()

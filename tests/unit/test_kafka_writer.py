@@ -120,8 +120,8 @@ def test_a_refused_record_is_given_up_as_what_it_was_mapped_from(
     writer, given = writer_that_gives_up(producer, bridge, monkeypatch)
     producer.refused = {b"bad"}
     message = PubsubRecord(b"bad", {}, "", "55")
-    for value, origin in ((b"1", None), (b"bad", message), (b"2", None)):
-        writer.write([KafkaRecord("t", value=value, origin=origin)])
+    for value, made_from in ((b"1", None), (b"bad", message), (b"2", None)):
+        writer.write([KafkaRecord("t", value=value, made_from=made_from)])
     writer.flush(1)
     assert given.letters == [(message, "too large", "write")]
     assert counts.totals()["delivered"] == 2

@@ -1,10 +1,13 @@
-"""The layers of the project: who may import whom, and what a pipeline module may define."""
+"""The layers of the project: who may import whom, in no circle, and what a pipeline module may
+define."""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,15 @@ SDK_OWNERS = {
         "transforms/schema_registry.py",
     ),
     "urllib3": "transforms/http.py",
+    "fastavro": (
+        "transforms/avro/",
+        "transforms/archive/",
+        "transforms/dead_letters/avro.py",
+        "pipelines/alerts.py",
+    ),
+    "cramjam": "transforms/avro/codecs.py",
+    "zstandard": "transforms/avro/codecs.py",
+    "numpy": ("transforms/audit/", "transforms/delivered.py"),
 }
 """The file, or the files whose path begins so, that may import an SDK."""
 
@@ -113,6 +125,23 @@ def violations(path: str, source: str) -> list[str]:
     return found
 
 
+def circle(layer: str, modules: Mapping[str, str]) -> list[str]:
+    """Units of a layer (its modules and packages) each of which imports the next, the last one the
+    first; empty if there are none. An import counts wherever it stands, in a function too."""
+    graph: dict[str, set[str]] = {}
+    for path, source in modules.items():
+        if path.startswith(f"{layer}/"):
+            unit = path.removesuffix(".py").split("/")[1]
+            names = [name.split(".") for name in imports(source)]
+            others = {name[1] for name in names if name[0] == layer and len(name) > 1}
+            graph.setdefault(unit, set()).update(others - {unit})
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
 @pytest.mark.parametrize("path", MODULES)
 def test_every_module_keeps_to_its_layer(path: str) -> None:
     assert violations(path, MODULES[path]) == []
@@ -122,6 +151,11 @@ def test_every_module_keeps_to_its_layer(path: str) -> None:
 def test_every_sdk_is_used_by_its_owner(sdk: str) -> None:
     users = [p for p, s in MODULES.items() if any(n.partition(".")[0] == sdk for n in imports(s))]
     assert users, f"nothing imports {sdk}: is the rule out of date?"
+
+
+@pytest.mark.parametrize("layer", ["pipelines", "transforms"])
+def test_no_units_import_each_other_in_a_circle(layer: str) -> None:
+    assert circle(layer, MODULES) == []
 
 
 @pytest.mark.parametrize("path", PURE)
@@ -135,7 +169,8 @@ def test_every_pure_module_exists(path: str) -> None:
         ("transforms/kafka/source.py", "from pipelines import options"),
         ("transforms/kafka/source.py", "def f():\n    import confluent_kafka"),
         ("transforms/kafka/source.py", "from kafka.errors import KafkaError"),
-        ("pipelines/preflight/common.py", "from google.cloud import pubsub"),
+        ("pipelines/reaching.py", "from google.cloud import pubsub"),
+        ("transforms/avro_rows.py", "import fastavro"),
         ("transforms/limits.py", "from transforms import errors"),
         ("transforms/mapping.py", "import apache_beam as beam"),
         ("transforms/mapping.py", "from transforms.kafka import client"),
@@ -145,3 +180,24 @@ def test_every_pure_module_exists(path: str) -> None:
 )
 def test_a_broken_rule_is_noticed(path: str, source: str) -> None:
     assert violations(path, source)
+
+
+@pytest.mark.parametrize(
+    "back",
+    ["from transforms import sink", "def f():\n    from transforms.sink import WriteFn"],
+)
+def test_a_circle_is_noticed(back: str) -> None:
+    modules = {
+        "transforms/sink.py": "from transforms.registry import Bridge",
+        "transforms/registry.py": "import transforms.kafka.client",
+        "transforms/kafka/client.py": "from transforms.kafka import writer",
+        "transforms/kafka/writer.py": back,
+    }
+    first, *rest = circle("transforms", modules)
+    assert rest[-1] == first
+    assert set(pairwise([first, *rest])) == {
+        ("sink", "registry"),
+        ("registry", "kafka"),
+        ("kafka", "sink"),
+    }
+    assert circle("pipelines", modules) == []

@@ -40,7 +40,7 @@ def back_and_there(message: PubsubRecord) -> PubsubRecord:
     packed = record_in(message)
     place = (packed.topic, packed.partition, packed.offset) if packed else ("t", 1, 2)
     topic, partition, offset = place
-    read = record._replace(topic=topic, partition=partition, offset=offset, origin=None)
+    read = record._replace(topic=topic, partition=partition, offset=offset, made_from=None)
     again = to_pubsub(read, ToPubsubPolicy(Attributes.LOSSLESS))
     return again._replace(message_id=message.message_id, publish_time_ms=message.publish_time_ms)
 
@@ -118,10 +118,10 @@ messages = st.builds(
 
 
 def as_read(record: KafkaRecord) -> KafkaRecord:
-    return record._replace(topic="t", partition=1, offset=2, origin=None)
+    return record._replace(topic="t", partition=1, offset=2, made_from=None)
 
 
-packed_records = records.map(lambda record: to_pubsub(record, LOSSLESS)._replace(origin=None))
+packed_records = records.map(lambda record: to_pubsub(record, LOSSLESS)._replace(made_from=None))
 packed_messages = messages.map(lambda message: as_read(to_kafka(message, TO_KAFKA)))
 twice_packed = packed_records.map(
     lambda m: as_read(

@@ -234,6 +234,6 @@ def test_records_are_equal_by_content_and_class_and_show_no_payload():
     assert pickle.loads(pickle.dumps(record)) == record
     assert pickle.loads(pickle.dumps(message)) == message
     assert record != tuple(record)
-    assert record == kafka(value=b"secret", origin=message)
+    assert record == kafka(value=b"secret", made_from=message)
     assert record != kafka(value=b"other")
     assert "secret" not in repr(record) + repr(message) + record.name + message.name

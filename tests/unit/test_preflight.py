@@ -11,10 +11,11 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
-from pipelines import preflight
+from pipelines import preflight, reaching
+from pipelines.facts import Facts
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, Options, parse
 from transforms.errors import PreflightError
-from transforms.kafka.client import TopicInfo
+from transforms.kafka.client import Committed, TopicInfo
 from transforms.kafka.client_rules import select_topics
 from transforms.pubsub import client as pubsub
 from transforms.pubsub.client import SubscriptionInfo
@@ -46,8 +47,8 @@ class FakeCluster:
         names = select_topics(topics, [topic for topic, _ in self.held])
         return [partition for partition in self.held if partition[0] in names]
 
-    def committed(self, group_id: str) -> dict[tuple[str, int], int]:
-        return dict(self.commits)
+    def committed(self, group_id: str) -> dict[tuple[str, int], Committed]:
+        return {part: Committed(offset) for part, offset in self.commits.items()}
 
     def beginning_offsets(self, partitions: Any) -> dict[tuple[str, int], int]:
         return {partition: self.held[partition][0] for partition in partitions}
@@ -113,7 +114,7 @@ class FakePubsub:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     fake = FakeCluster()
-    monkeypatch.setattr(preflight.common, "open_kafka", lambda options: fake)
+    monkeypatch.setattr(reaching, "open_kafka", lambda options: fake)
     return fake
 
 
@@ -134,7 +135,7 @@ def ps_to_kafka(*argv: str) -> Options:
     return parse(PS_TO_KAFKA, [*ends, "--kafka_topic=t", *argv], {})
 
 
-def check(options: Options) -> tuple[preflight.Facts, list[str]]:
+def check(options: Options) -> tuple[Facts, list[str]]:
     said: list[str] = []
     return preflight.check(options, said.append, lambda: NOW_MS / 1000), said
 

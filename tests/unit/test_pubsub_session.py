@@ -13,8 +13,8 @@ from transforms.control import Bounds, Rounds
 from transforms.errors import AckError, CommitError, SourceError, UnavailableError
 from transforms.health import COMMITS, SOURCE
 from transforms.pubsub.client import Pulled
+from transforms.pubsub.publish_times import PARK_S, PublishTimes
 from transforms.pubsub.session import PubsubSession, PubsubSourceConfig
-from transforms.pubsub.window import PARK_S, Window
 from transforms.records import PubsubRecord
 from transforms.registry import Bridge, BridgeConfig
 
@@ -246,7 +246,7 @@ def test_of_an_ack_that_fails_in_part_only_that_part_is_an_error(fixture):
 
 
 def test_what_is_put_off_is_remembered_until_it_comes_again():
-    fixture = Fixture(window=Window(0, 1, 10.0))
+    fixture = Fixture(publish_times=PublishTimes(0, 1, 10.0))
     for n in range(4):
         fixture.subscriber.waiting.put(batch(1))
         until(lambda: len(fixture.subscriber.modified) > n, "it is put off", 5)  # noqa: B023

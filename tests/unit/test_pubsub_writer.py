@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms import limits
-from transforms.absent import AGAIN_AFTER_S
 from transforms.destinations import parse
 from transforms.errors import DeliveryError, RefusedError, TopicError
+from transforms.missing_topics import AGAIN_AFTER_S
 from transforms.pubsub.client import wire
 from transforms.pubsub.writer import PubsubSinkConfig, PubsubWriter, _started_pool
 from transforms.records import KafkaRecord, PubsubRecord
@@ -171,7 +171,7 @@ def test_a_refused_message_is_given_up_and_the_others_arrive_in_order(publisher,
     records = [KafkaRecord("t", 0, number) for number in range(20)]
     for number, record in enumerate(records):
         data = b"poison" if number in poison else b"%d" % number
-        writer.write([PubsubRecord(data, ordering_key=key, origin=record)])
+        writer.write([PubsubRecord(data, ordering_key=key, made_from=record)])
     publisher.gate.set()
     writer.flush(10)
     assert publisher.published == [b"%d" % n for n in range(20) if n not in poison]
@@ -252,7 +252,7 @@ def routed(publisher, monkeypatch, clock=time.monotonic) -> tuple[PubsubWriter, 
 
 
 def from_topic(topic: str, number: int, key: str = "") -> PubsubRecord:
-    return PubsubRecord(b"%d" % number, {}, key, origin=KafkaRecord(topic, 0, number))
+    return PubsubRecord(b"%d" % number, {}, key, made_from=KafkaRecord(topic, 0, number))
 
 
 def test_a_request_has_messages_of_one_topic_and_a_key_keeps_its_order_in_each(

@@ -17,7 +17,7 @@ from pipelines.options import FLAGS as BRIDGE_FLAGS
 from pipelines.redrive import cli, options, preflight, show
 from pipelines.redrive.loop import Redrive, Selection
 from transforms.control import Bounds, Control
-from transforms.dead_letters.letter import DeadLetter, Found
+from transforms.dead_letter import DeadLetter, Found
 from transforms.dead_letters.places import Place
 from transforms.dead_letters.sending import Refusal, Refusals, Rehearsal, Sender, to_kafka_by
 from transforms.dead_letters.sources import check_folder
@@ -367,7 +367,7 @@ class FakeWriter:
         for record in self.written:
             if not record.data:
                 error = RefusedError("publish T: empty", "correct it")
-                self.bridge.give_up(record.origin, error, "write", 3)
+                self.bridge.give_up(record.made_from, error, "write", 3)
 
 
 def test_a_sender_tells_what_fits_not_and_what_is_refused_and_forgets_it() -> None:
@@ -375,7 +375,7 @@ def test_a_sender_tells_what_fits_not_and_what_is_refused_and_forgets_it() -> No
         if original.value is None:
             raise UnmappableError("map it: null", "use a value")
         dropped.append("a header is left out")
-        return PubsubRecord(original.value, origin=original)
+        return PubsubRecord(original.value, made_from=original)
 
     bridge = Refusals(BridgeConfig("test"))
     writer = FakeWriter(bridge)

@@ -7,8 +7,8 @@ from unittest import mock
 import pytest
 
 from pipelines import marks
+from pipelines.facts import Facts
 from pipelines.options import BACKFILL, parse
-from pipelines.preflight import Facts
 from pipelines.resuming import Resuming
 from transforms.errors import PreflightError, SourceError
 from transforms.kafka.client import TopicInfo

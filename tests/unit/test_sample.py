@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from pipelines import graph
+from pipelines.facts import Facts
 from pipelines.options import KAFKA_TO_PS, PS_TO_KAFKA, parse
 from pipelines.preflight import (
-    Facts,
     __main__,
     sample,
     sample_found,
@@ -225,7 +225,7 @@ class Log:
 
 
 def newest(monkeypatch, log: Log, count: int) -> tuple[list[str], list[str]]:
-    monkeypatch.setattr(sample_kafka.common, "open_kafka", lambda _: log)
+    monkeypatch.setattr(sample_kafka.reaching, "open_kafka", lambda _: log)
     monkeypatch.setattr(sample_kafka, "open_consumer", lambda *_: log)
     options = parse(KAFKA_TO_PS, FROM_KAFKA, {})
     notes: list[str] = []

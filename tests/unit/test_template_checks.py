@@ -7,9 +7,9 @@ import time
 import pytest
 
 from pipelines.audit import options as audit_options
+from pipelines.facts import Facts
 from pipelines.options import BACKFILL, KAFKA_TO_PS, PS_TO_KAFKA, Options, parse
 from pipelines.preflight import templates
-from pipelines.preflight.common import Facts
 from transforms.errors import PreflightError, UsageError
 from transforms.kafka.client import TopicInfo
 from transforms.pubsub import client as pubsub
@@ -112,7 +112,7 @@ class Service:
 def serve(monkeypatch):
     def start(*there: str) -> Service:
         service = Service(*there)
-        monkeypatch.setattr(templates.common, "open_kafka", lambda _cluster: service)
+        monkeypatch.setattr(templates.reaching, "open_kafka", lambda _cluster: service)
         monkeypatch.setattr(pubsub, "open_admin", lambda *_: service)
         return service
 

@@ -44,8 +44,8 @@ _LANES = 2
 _MAX_BLOCKS = 8
 """Blocks that are encoded, and not yet spooled."""
 
-Place = tuple[str, int | None]
-"""(topic, partition)"""
+_Part = tuple[str, int | None]
+"""A partition; (topic, None) of messages of Pub/Sub."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +60,7 @@ class _File:
       spooled, lane: where it is written to, and by whom.
     """
 
-    place: Place
+    part: _Part
     day: int
     begin_ms: float
     end_ms: float
@@ -113,7 +113,7 @@ class ArchiveWriter:
     def __init__(self, config: ArchiveSinkConfig, bridge: Bridge) -> None:
         self._url = filesystem.checked(config.url)
         self._file_bytes = config.file_bytes
-        self._unnamed: Place = (config.topic, None)
+        self._unnamed: _Part = (config.topic, None)
         self._memory_bytes = bridge.config.max_in_flight_bytes // 8
         self._block_bytes = BLOCK_BYTES[1]
         self._format = _format(config)
@@ -124,8 +124,8 @@ class ArchiveWriter:
         self._publisher = Publisher(bridge, self._tidy, config.counted_as)
         self._lanes = [Lane(self._publisher) for _ in range(_LANES)]
         self._next_lane = itertools.cycle(self._lanes)
-        self._files: dict[tuple[Place, int], _File] = {}
-        self._current: dict[Place, _File] = {}
+        self._files: dict[tuple[_Part, int], _File] = {}
+        self._current: dict[_Part, _File] = {}
         self._blocks: deque[Future[None]] = deque()
         self._timeout_s = bridge.config.delivery_timeout_s
         self._failure: TransferError | None = None
@@ -168,27 +168,27 @@ class ArchiveWriter:
             if file.payload_bytes >= self._file_bytes:
                 self._close(file)
 
-    def _switch(self, place: Place, offset: int, time_ms: int, of: Any) -> _File:
+    def _switch(self, part: _Part, offset: int, time_ms: int, of: Any) -> _File:
         """The file of a record that does not belong to the one before."""
         day = layout.day_of(time_ms)
-        file = self._files.get((place, day))
+        file = self._files.get((part, day))
         if file is not None and offset < file.next:
             self._close(file)  # these offsets are read again
             file = None
         if file is None:
-            file = self._open(place, day, offset, of)
-        self._current[place] = file
+            file = self._open(part, day, offset, of)
+        self._current[part] = file
         return file
 
-    def _open(self, place: Place, day: int, offset: int, of: Any) -> _File:
+    def _open(self, part: _Part, day: int, offset: int, of: Any) -> _File:
         if len(self._files) >= MAX_FILES:
             self._close(next(iter(self._files.values())))
         begin_ms, end_ms = layout.bounds_ms(day)
         is_kafka = of is KafkaRecord
         first = offset if is_kafka else layout.LAST_MS
         spooled, lane = self._spool.file(uuid.uuid4().hex), next(self._next_lane)
-        file = _File(place, day, begin_ms, end_ms, spooled, lane, offset, first, 0, of)
-        self._files[place, day] = file
+        file = _File(part, day, begin_ms, end_ms, spooled, lane, offset, first, 0, of)
+        self._files[part, day] = file
         self._share_memory()
         self._add(file, partial(self._format.header, of))
         return file
@@ -230,9 +230,9 @@ class ArchiveWriter:
 
     def _close(self, file: _File) -> None:
         """Completes a file, and has it published."""
-        del self._files[file.place, file.day]
-        if self._current.get(file.place) is file:
-            del self._current[file.place]
+        del self._files[file.part, file.day]
+        if self._current.get(file.part) is file:
+            del self._current[file.part]
         self._share_memory()
         if file.rows:
             self._encode(file)
@@ -242,7 +242,7 @@ class ArchiveWriter:
         )
 
     def _path(self, file: _File) -> str:
-        topic, partition = file.place
+        topic, partition = file.part
         extension = self._format.extension
         if partition is None:
             unique = uuid.uuid4().hex[:12]

@@ -26,7 +26,7 @@ from transforms.avro_rows import (
     to_pubsub_record,
     to_row,
 )
-from transforms.dead_letters.letter import DeadLetter
+from transforms.dead_letter import DeadLetter
 from transforms.records import KafkaRecord
 
 _VERSION = 1

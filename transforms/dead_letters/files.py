@@ -21,8 +21,8 @@ from functools import partial
 from typing import cast
 
 from transforms import filesystem
+from transforms.dead_letter import DeadLetter, Found
 from transforms.dead_letters.avro import from_avro, to_avro
-from transforms.dead_letters.letter import DeadLetter, Found
 from transforms.errors import (
     CommitError,
     DeliveryError,

@@ -17,8 +17,8 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import cast
 
+from transforms.dead_letter import DeadLetter, Found
 from transforms.dead_letters.avro import labels, one_from_avro, to_avro
-from transforms.dead_letters.letter import DeadLetter, Found
 from transforms.deadlines import retried, within
 from transforms.errors import (
     CommitError,
@@ -155,9 +155,9 @@ class KafkaDeadLetterSource:
         if not partitions:
             raise SourceError(f"read {self._topic}: there is no such topic; correct the name")
         firsts, ends = admin.beginning_offsets(partitions), admin.end_offsets(partitions)
-        commits = admin.commits(self._group_id)
+        committed = admin.committed(self._group_id)
         for part in partitions:
-            at, text = commits.get(part, (firsts[part], ""))
+            at, text = committed.get(part, (firsts[part], ""))
             if at > ends[part]:
                 raise SourceError(
                     f"read {part_names([part])}: group {self._group_id} has committed {at}, past "

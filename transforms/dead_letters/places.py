@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transforms.dead_letters.letter import DeadLetterSink
+from transforms.dead_letter import DeadLetterSink
 from transforms.errors import UsageError
 from transforms.kafka.client import KafkaConfig, ProducerConfig
 from transforms.pubsub.service import DEFAULT, Service

@@ -22,8 +22,8 @@ from functools import partial
 from typing import cast
 
 from transforms import limits
+from transforms.dead_letter import DeadLetter, Found
 from transforms.dead_letters.avro import labels, one_from_avro, to_avro
-from transforms.dead_letters.letter import DeadLetter, Found
 from transforms.dead_letters.parts import ID, PART, PARTS, Parts, letter_id
 from transforms.deadlines import within
 from transforms.errors import CommitError, DeliveryError, PreflightError, SourceError

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from transforms.dead_letters.letter import Stage
+from transforms.dead_letter import Stage
 from transforms.errors import PoisonError, RefusedError, UnmappableError
 from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
 from transforms.kafka.writer import KafkaSinkConfig, KafkaWriter
@@ -156,7 +156,7 @@ def to_kafka_by(policy: ToKafkaPolicy) -> Convert:
             key=original.key,
             value=original.value,
             headers=original.headers,
-            origin=original,
+            made_from=original,
         )
 
     return convert
@@ -169,7 +169,7 @@ def to_pubsub_by(policy: ToPubsubPolicy) -> Convert:
         if isinstance(original, KafkaRecord):
             return to_pubsub(original, policy, dropped)
         return PubsubRecord(
-            original.data, original.attributes, original.ordering_key, origin=original
+            original.data, original.attributes, original.ordering_key, made_from=original
         )
 
     return convert

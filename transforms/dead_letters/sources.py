@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from transforms.dead_letters.letter import DeadLetterSource
+from transforms.dead_letter import DeadLetterSource
 from transforms.dead_letters.places import Place
 from transforms.errors import PreflightError, UsageError
 from transforms.kafka.client import KafkaConfig

@@ -63,7 +63,7 @@ class WriterByTopic:
                 rules = self._rules.of(record.topic)
             except RefusedError as error:
                 refused = RefusedError(f"produce {record.name}: {error.what}", error.remedy)
-                self._bridge.give_up(record.origin or record, refused, "write")
+                self._bridge.give_up(record.made_from or record, refused, "write")
                 return None
             writer = self._writer_of[record.topic] = self._writer_by(rules)
         return writer

@@ -98,6 +98,11 @@ class Committed(NamedTuple):
     metadata: str = ""
 
 
+def offsets_of(committed: Mapping[Partition, Committed]) -> dict[Partition, int]:
+    """The offsets of what a group has committed, without the texts."""
+    return {part: found.offset for part, found in committed.items()}
+
+
 class OffsetStore(Protocol):
     """Where a source remembers how far it is: its group, which every `Consumer` is, or a file."""
 
@@ -337,11 +342,8 @@ class Admin(Protocol):
         """The first offset at or after a time; a partition without one is at its end offset, taken
         before the look-up, so that nothing that arrives meanwhile is passed over."""
 
-    def committed(self, group_id: str) -> dict[Partition, int]:
-        """All offsets that the group has committed."""
-
-    def commits(self, group_id: str) -> dict[Partition, Committed]:
-        """The same, each with the text that was committed with it."""
+    def committed(self, group_id: str) -> dict[Partition, Committed]:
+        """All that the group has committed."""
 
     def commit(
         self, group_id: str, offsets: Offsets, metadata: Mapping[Partition, str] = {}

@@ -33,12 +33,12 @@ from transforms.kafka.client import (
 )
 from transforms.kafka.client_errors import part_names, topic_deleted
 from transforms.kafka.clients import open_admin, open_consumer
-from transforms.kafka.closing import TopicWatch
 from transforms.kafka.commits import Claim, Commits, KafkaBundle
 from transforms.kafka.frontier import Frontier
 from transforms.kafka.night_end import NightEnd
 from transforms.kafka.remaining import Remaining
 from transforms.kafka.selection import Selection, Shard
+from transforms.kafka.topic_watch import TopicWatch
 from transforms.ranges import Ranges
 from transforms.records import KafkaRecord
 from transforms.registry import Bridge, BridgeConfig

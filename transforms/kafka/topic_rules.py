@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from transforms.absent import AbsentTopics
 from transforms.errors import (
     DeliveryError,
     HiddenTopicError,
@@ -18,6 +17,7 @@ from transforms.health import DESTINATION, Health, pauses
 from transforms.kafka.client import Admin, KafkaConfig, TopicInfo
 from transforms.kafka.client_errors import asked_in_vain
 from transforms.kafka.clients import open_admin
+from transforms.missing_topics import MissingTopics
 
 _CALL_S = 10.0
 _MOST = 10_000
@@ -54,7 +54,7 @@ class TopicRules:
         self._sleep = sleep
         self._admin: Admin | None = None
         self._known: dict[str, TopicInfo] = {}
-        self._absent = AbsentTopics(clock)
+        self._missing = MissingTopics(clock)
         self._witness = ""
 
     def of(self, topic: str) -> TopicInfo:
@@ -67,12 +67,12 @@ class TopicRules:
         found = self._known.get(topic)
         if found is not None:
             return found
-        if refused := self._absent.get(topic):
+        if refused := self._missing.get(topic):
             raise refused
         try:
             found = self._insist(topic)
         except RefusedError as error:
-            self._absent.add(topic, error)
+            self._missing.add(topic, error)
             raise
         if len(self._known) >= _MOST:
             self._known.clear()

@@ -92,7 +92,7 @@ class KafkaWriter:
             refused = RefusedError(
                 f"produce {record.name}: {why}", "correct the topic or the record"
             )
-            self._give_up(record.origin or record, refused, "write")
+            self._give_up(record.made_from or record, refused, "write")
         return found
 
     def flush(self, timeout_s: float) -> None:
@@ -111,7 +111,7 @@ class KafkaWriter:
         try:
             if not isinstance(error, RefusedError):
                 raise error
-            self._give_up(record.origin or record, error, "write")
+            self._give_up(record.made_from or record, error, "write")
         except TransferError as failure:
             self._failure = self._failure or failure
 

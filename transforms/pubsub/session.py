@@ -31,8 +31,8 @@ from transforms.errors import (
 from transforms.health import COMMITS, SOURCE, pauses
 from transforms.pubsub.client import Pulled, Subscriber
 from transforms.pubsub.leases import REQUEST_TIMEOUT_S, Lease, Leases, ack_ids
+from transforms.pubsub.publish_times import PARK_S, EmptyCheck, PublishTimes
 from transforms.pubsub.service import DEFAULT, Service
-from transforms.pubsub.window import PARK_S, Drain, Window
 from transforms.reading import Bundle
 from transforms.records import PubsubRecord, pubsub_bytes
 from transforms.registry import Bridge, BridgeConfig
@@ -67,7 +67,7 @@ class PubsubSourceConfig:
       pull: one request a batch, or one stream.
       shards: readers that pull independently of each other.
       service: where the subscription is, and who reads it.
-      window: of which publish times messages are read; None for all.
+      publish_times: those of the messages that are read; None for all.
     """
 
     bridge: BridgeConfig
@@ -77,7 +77,7 @@ class PubsubSourceConfig:
     pull: Literal["unary", "streaming"] = "unary"
     shards: int = 1
     service: Service = DEFAULT
-    window: Window | None = None
+    publish_times: PublishTimes | None = None
 
 
 class PubsubBundle(Bundle):
@@ -154,7 +154,9 @@ class PubsubSession:
         self._acking: Future[None] | None = None
         self._heard_at = self._came_at = self._pull_began_at = clock()
         self._pull_failed = False
-        self._drain = Drain(config.window) if config.window is not None else None
+        self._empty_check = (
+            EmptyCheck(config.publish_times) if config.publish_times is not None else None
+        )
         self._parked: collections.deque[tuple[float, list[str]]] = collections.deque()
         self._open: list[PubsubBundle] = []
         self._closed = False
@@ -184,8 +186,8 @@ class PubsubSession:
 
     def _is_quiet(self) -> bool:
         """Whether a finite run has got nothing for as long as an empty subscription takes."""
-        window = self._config.window
-        return window is not None and self._clock() - self._came_at >= window.drained_after_s
+        times = self._config.publish_times
+        return times is not None and self._clock() - self._came_at >= times.empty_after_s
 
     def poll(self) -> PubsubBatch:
         """The messages of one pull; none if none comes within 0.1 s.
@@ -263,7 +265,7 @@ class PubsubSession:
     @property
     def finished(self) -> bool:
         with self._changed:
-            over = self._drain is not None and self._drain.is_over
+            over = self._empty_check is not None and self._empty_check.is_over
             return over and not self._prefetched
 
     # Acknowledging ----------------------------------------------------------------------------
@@ -351,7 +353,7 @@ class PubsubSession:
             raise self._ack_error
 
     def _give_back_parked(self) -> None:
-        """Hands out again at once what the window did not have: another run may want it."""
+        """Hands out again at once what was younger than wanted: another run may want it."""
         parked = [ack_id for _, ack_ids_of_pull in self._parked for ack_id in ack_ids_of_pull]
         if not parked:
             return
@@ -424,7 +426,7 @@ class PubsubSession:
             return
         pulled = Pulled()
         try:
-            pulled = self._pull_of_window(reserved, self._drain)
+            pulled = self._pull_wanted(reserved, self._empty_check)
         finally:
             with self._changed:
                 if pulled:
@@ -432,27 +434,27 @@ class PubsubSession:
                 control.refund(reserved - len(pulled))
                 self._pulling = False
 
-    def _pull_of_window(self, reserved: int, drain: Drain | None) -> Pulled:
+    def _pull_wanted(self, reserved: int, check: EmptyCheck | None) -> Pulled:
         """Pulls once; of a finite run only what belongs to it, and notes whether that is all.
 
         A pull for no longer than what proves that there is nothing; and that is proved only while
         nothing is held: a key's next message waits for the ack of the one before.
         """
-        if drain is None:
+        if check is None:
             return self._subscriber.pull(reserved, PULL_TIMEOUT_S)
-        longest_s = min(PULL_TIMEOUT_S, drain.needed_s)
+        longest_s = min(PULL_TIMEOUT_S, check.needed_s)
         began, holding = self._clock(), self._leases.holding
         try:
             pulled = self._within(self._subscriber.pull(reserved, longest_s))
             if holding or self._leases.holding:
-                drain.begin_anew()
+                check.begin_anew()
             else:
-                drain.pulled(len(pulled), self._clock() - began, longest_s)
-            if drain.must_ask:
+                check.pulled(len(pulled), self._clock() - began, longest_s)
+            if check.must_ask:
                 self._subscriber.ask(_ASK_TIMEOUT_S)
-                drain.answered()
+                check.answered()
         except UnavailableError:
-            drain.begin_anew()
+            check.begin_anew()
             raise
         return pulled
 
@@ -474,20 +476,20 @@ class PubsubSession:
                 self._subscriber.cancel()
 
     def _within(self, pulled: Pulled) -> Pulled:
-        """Those that the window has. What is older is acknowledged, as a seek would; what is
+        """Those that are wanted. What is older is acknowledged, as a seek would; what is
         younger stays in the subscription, and is not handed out again for a while."""
-        window = self._config.window
-        if window is None or not pulled:
+        times = self._config.publish_times
+        if times is None or not pulled:
             return pulled
         self._heard()
-        younger = pulled.where(window.is_after).ack_ids
+        younger = pulled.where(times.is_after).ack_ids
         try:
-            self._subscriber.acknowledge(pulled.where(window.is_before).ack_ids, REQUEST_TIMEOUT_S)
+            self._subscriber.acknowledge(pulled.where(times.is_before).ack_ids, REQUEST_TIMEOUT_S)
             self._subscriber.modify_ack_deadline(younger, PARK_S, REQUEST_TIMEOUT_S)
             self._park(younger)
         except CommitError as error:
             _log.debug("%s; these messages come again", error)
-        return pulled.where(window.__contains__)
+        return pulled.where(times.__contains__)
 
     def _park(self, ack_ids: list[str]) -> None:
         """Remembers what is put off, until it comes again, with other ids."""

@@ -1,4 +1,4 @@
-"""`ReadFromPubSub`: a source of whole Pub/Sub messages, unbounded unless there is a window."""
+"""`ReadFromPubSub`: a source of whole Pub/Sub messages, finite where publish times are given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from transforms.watermark import WallTime
 
 class ReadFromPubSub(beam.PTransform):
     """Reads Pub/Sub messages of one subscription, attributes and ordering keys included; finite
-    where the config has a window.
+    where the config gives publish times.
 
     Args:
       native: True takes Beam's own source, which Dataflow replaces by its service's; it acks when
@@ -56,7 +56,7 @@ class ReadFromPubSub(beam.PTransform):
                 | "ToRecord" >> beam.Map(_from_native).with_output_types(PubsubRecord)
             )
         count = self._config.shards
-        pull = _PullFn if self._config.window is None else _PullFiniteFn
+        pull = _PullFn if self._config.publish_times is None else _PullFiniteFn
         return (
             pbegin
             | "Impulse" >> beam.Impulse()

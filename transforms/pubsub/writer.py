@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
-from transforms.absent import AbsentTopics
 from transforms.destinations import Template
 from transforms.errors import DeliveryError, RefusedError, TopicError, TransferError
 from transforms.health import DESTINATION
+from transforms.missing_topics import MissingTopics
 from transforms.pubsub.client import Publisher, request
 from transforms.pubsub.lanes import Lane, Pending, pending_of
 from transforms.pubsub.service import DEFAULT, Service
@@ -76,7 +76,7 @@ class PubsubWriter:
         settings = config.bridge
         self._topic = config.topic
         self._template = config.template
-        self._absent = AbsentTopics(clock)
+        self._missing = MissingTopics(clock)
         self._counts = bridge.counts
         self._give_up = bridge.give_up
         self._clock = clock
@@ -111,14 +111,14 @@ class PubsubWriter:
         if template is None:
             self._queue("", records)
             return
-        for topic, of_topic in groupby(records, lambda it: template.name_for(it.origin or it)):
+        for topic, of_topic in groupby(records, lambda it: template.name_for(it.made_from or it)):
             self._queue(topic, of_topic)
 
     def _queue(self, topic: str, records: Iterable[PubsubRecord]) -> None:
         pending = pending_of(records)
-        if absent := self._absent.get(topic):
+        if missing := self._missing.get(topic):
             for item in pending:
-                self._give_up_one(item, absent)
+                self._give_up_one(item, missing)
             return
         with self._changed:
             lane: Lane | None = None
@@ -234,7 +234,7 @@ class PubsubWriter:
                 raise
             what, _, remedy = str(error).partition("; ")
             refusal = RefusedError(what, remedy)
-            self._absent.add(topic, refusal)
+            self._missing.add(topic, refusal)
             for item in batch:
                 self._give_up_one(item, refusal, attempt)
                 self._settled([item])
@@ -259,7 +259,7 @@ class PubsubWriter:
             "attributes)",
             error.remedy,
         )
-        self._give_up(record.origin or record, refusal, "write", attempts)
+        self._give_up(record.made_from or record, refusal, "write", attempts)
 
     def _settled(self, batch: Sequence[Pending]) -> None:
         with self._changed:

@@ -193,10 +193,7 @@ class KafkaPythonAdmin:
                     raise errors.LeaderNotAvailableError("a partition has no leader") from error
                 time.sleep(_NO_LEADER_S)
 
-    def committed(self, group_id: str) -> dict[Partition, int]:
-        return {part: found.offset for part, found in self.commits(group_id).items()}
-
-    def commits(self, group_id: str) -> dict[Partition, Committed]:
+    def committed(self, group_id: str) -> dict[Partition, Committed]:
         answer = self._ask(
             f"read committed offsets of group {group_id}",
             lambda: self._admin.list_group_offsets(group_id),

@@ -91,7 +91,7 @@ class AskingConsumer:
             if self._admin is None:
                 self._admin = open_admin(self._cluster, self._timeout_s)
             admin = self._admin
-            found = retried(lambda: admin.commits(self._group_id), self._timeout_s)
+            found = retried(lambda: admin.committed(self._group_id), self._timeout_s)
         except PreflightError as error:
             raise asked_in_vain(error) from error
         return {part: commit for part, commit in found.items() if part in asked}

@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from transforms.records import PubsubRecord
 
 PARK_S = 60
-"""For so long the service keeps back what is younger than the window, unless the run gives it back
+"""For so long the service keeps back what is younger than wanted, unless the run gives it back
 before. A run that goes on after one that was killed waits longer than this for what it may want."""
 
 
 @dataclass(frozen=True)
-class Window:
-    """Publish times from `from_ms` on and before `to_ms`, in milliseconds since the epoch.
+class PublishTimes:
+    """Those from `from_ms` on and before `to_ms`, in milliseconds since the epoch.
 
     Attributes:
-      drained_after_s: after so many seconds without a message of it all are read: a subscription
+      empty_after_s: after so many seconds without a message of them all are read: a subscription
         does not tell when it is empty.
     """
 
     from_ms: int
     to_ms: int
-    drained_after_s: float
+    empty_after_s: float
 
     def is_before(self, message: PubsubRecord) -> bool:
-        """Whether a message is older than the window."""
+        """Whether a message is older than these."""
         return (message.publish_time_ms or 0) < self.from_ms
 
     def is_after(self, message: PubsubRecord) -> bool:
@@ -36,8 +36,8 @@ class Window:
         return not (self.is_before(message) or self.is_after(message))
 
 
-class Drain:
-    """Whether a subscription is empty: by pulls that were answered with nothing of the window.
+class EmptyCheck:
+    """Whether a subscription is empty: by pulls that were answered with nothing that is wanted.
 
     Time in which nobody pulls (the rate is held down, the destination is slow, this process is
     stopped) proves nothing. Nor does silence: at the end the service is asked whether it is there,
@@ -48,8 +48,8 @@ class Drain:
       is_over: it is empty.
     """
 
-    def __init__(self, window: Window) -> None:
-        self.needed_s = window.drained_after_s
+    def __init__(self, times: PublishTimes) -> None:
+        self.needed_s = times.empty_after_s
         self._empty_s = 0.0
         self._answered = False
         self.is_over = False
@@ -58,7 +58,7 @@ class Drain:
         """A pull has ended.
 
         Args:
-          wanted: messages of the window that it has brought.
+          wanted: messages of the publish times that it has brought.
           seconds: how long it took; no more counts than `longest_s`, for which it would wait.
         """
         if wanted:

@@ -14,7 +14,7 @@ AGAIN_AFTER_S = 30.0
 _MOST = 10_000
 
 
-class AbsentTopics:
+class MissingTopics:
     """Keeps why each is refused, so that no message waits for the same answer; from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from transforms.dead_letters.letter import DeadLetter, DeadLetterSink, Direction, Stage
+from transforms.dead_letter import DeadLetter, DeadLetterSink, Direction, Stage
 from transforms.errors import DeliveryError, PoisonError, TransferError
 from transforms.metrics import Counts
 from transforms.records import KafkaRecord, PubsubRecord

@@ -1,4 +1,4 @@
-"""Keys of 64 bits: which of those that the source has come again, how often. 26 bytes a key."""
+"""Keys of 64 bits: which of those that the source has come again, how often. 29 bytes a key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _BATCH = 1 << 17
-_MOST_COPIES = 255
 
 
 class Found(NamedTuple):
@@ -20,7 +19,7 @@ class Found(NamedTuple):
       index: when the key was added, from 0.
       copy: of equal keys, which one this is, from 0.
       copies: how many equal keys the source has.
-      times: how often the key was found, up to 255.
+      times: how often the key was found.
       dead: whether it was given up.
     """
 
@@ -43,7 +42,7 @@ class Keys:
         self._added = array("Q")
         self._keys: Any = np.empty(0, np.uint64)
         self._order: Any = np.empty(0, np.int64)
-        self._times: Any = np.empty(0, np.uint8)
+        self._times: Any = np.empty(0, np.uint32)
         self._dead: Any = np.empty(0, bool)
         self._last: Any = None
         self._wanted, self._deliveries, self._given_up = array("Q"), array("Q"), array("Q")
@@ -71,7 +70,7 @@ class Keys:
             self._order = kept[order]
             self._keys = self._keys[self._order]
         self._added = array("Q")
-        self._times = np.zeros(len(self._keys), np.uint8)
+        self._times = np.zeros(len(self._keys), np.uint32)
         self._dead = np.zeros(len(self._keys), bool)
 
     def deliver(self, key: int, delivery: int = 0) -> None:
@@ -98,7 +97,7 @@ class Keys:
         if len(at) and deliveries.any():
             at = self._new_deliveries(at, deliveries)
         positions, n = np.unique(at, return_counts=True)
-        self._times[positions] = np.minimum(self._times[positions] + n, _MOST_COPIES)
+        self._times[positions] += n.astype(np.uint32)
         at, here = self._first(self._given_up)
         self._dead[at[here]] = True
         self._wanted, self._deliveries, self._given_up = array("Q"), array("Q"), array("Q")

@@ -36,6 +36,7 @@ class Facts:
       pubsub_topic: `projects/P/topics/T` of that subscription.
       ack_deadline_s: of that subscription.
       ordered: whether that subscription keeps the order of each ordering key.
+      backoff_s: so long it may keep back what was delivered before and not acknowledged.
       kept_since_ms: from when on the topic keeps messages; 0 where that does not matter.
       status: how far a backfill from Pub/Sub got before, see `pipelines.backfill_state`.
       marked: where the Kafka destination stood when a run from Pub/Sub began to write.
@@ -63,6 +64,7 @@ class Facts:
     pubsub_topic: str = ""
     ack_deadline_s: int = 10
     ordered: bool = False
+    backoff_s: int = 0
     kept_since_ms: int = 0
     status: str = ""
     marked: Offsets = field(default_factory=dict)

@@ -85,7 +85,7 @@ def _publish_times(options: Options, facts: Facts) -> PublishTimes | None:
     idle_s = options.idle_seconds or _IDLE_S
     if options.subscription or options.force or facts.status or options.runner is Runner.DATAFLOW:
         # Others may have held messages, or a worker that was replaced.
-        idle_s = max(idle_s, 1.5 * facts.ack_deadline_s)
+        idle_s = max(idle_s, 1.5 * facts.ack_deadline_s + facts.backoff_s)
     if facts.status in ("begun", "writing"):
         idle_s = max(idle_s, PARK_S + _MARGIN_S)  # a run that was killed may have put some off
     to_ms = facts.now_ms if facts.wanted.to_ms is None else facts.wanted.to_ms

@@ -97,8 +97,12 @@ def act(options: Options, facts: Facts, say: Say, now_ms: int) -> Facts:
     """Forgets what is done, if `--force` says so."""
     from transforms import filesystem
 
-    if options.force and filesystem.exists(facts.state):
-        forget = partial(filesystem.delete, facts.state)
-        filesystem.ask(PreflightError, "delete", facts.state, forget, CALL_S)
-        say(f"forget what {facts.name} has done: {facts.state} is deleted")
+    if not options.force:
+        return facts
+    # In this order: after a kill in between it is not done, and begins where it was.
+    for path in (_FINISHED.format(facts.state), facts.state):
+        find, forget = partial(filesystem.exists, path), partial(filesystem.delete, path)
+        if filesystem.ask(PreflightError, "find", path, find, CALL_S):
+            filesystem.ask(PreflightError, "delete", path, forget, CALL_S)
+            say(f"forget what {facts.name} has done: {path} is deleted")
     return facts

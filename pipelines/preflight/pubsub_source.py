@@ -44,6 +44,7 @@ def look(options: Options, known: Look) -> Found:
         "pubsub_topic": info.topic,
         "ack_deadline_s": info.ack_deadline_s,
         "ordered": info.ordered,
+        "backoff_s": info.backoff_s,
         "state": reaching.state_url(options, options.archive, known.name),
     }
 

@@ -7,15 +7,18 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pipelines import wanted
-from pipelines.options import ARCHIVE, BACKFILL, KAFKA_TO_PS, parse
-from pipelines.preflight import ranges
+from pipelines import graph, wanted
+from pipelines.facts import Facts, Look
+from pipelines.options import ARCHIVE, BACKFILL, KAFKA_TO_PS, Options, parse
+from pipelines.preflight import archive_source, ranges
 from pipelines.range_values import StopAt
 from pipelines.wanted import Wanted
+from transforms.archive import layout, remembered
+from transforms.archive.avro import AvroFormat
 from transforms.errors import PreflightError, UsageError
 from transforms.pubsub.publish_times import EmptyCheck, PublishTimes
 from transforms.ranges import Ranges
-from transforms.records import PubsubRecord
+from transforms.records import KafkaRecord, PubsubRecord
 
 SERVERS = "--bootstrap_servers=broker:9092"
 FROM_KAFKA = [SERVERS, "--kafka_topics=a,b"]
@@ -229,6 +232,42 @@ def test_publish_times_are_exact_to_the_millisecond_at_both_ends():
     assert inside == [1000, 1999]
     assert times.is_before(PubsubRecord(publish_time_ms=999))
     assert times.is_after(PubsubRecord(publish_time_ms=2000))
+
+
+def test_an_archive_backfill_that_is_forced_is_not_done_before_its_end(tmp_path):
+    """A run that is killed after `--force` goes on without it."""
+    folder = tmp_path / layout.folder("t", 0)
+    folder.mkdir(parents=True)
+    form, records = AvroFormat("none"), [KafkaRecord("t", 0, n, 1000, value=b"v") for n in range(9)]
+    file = folder / layout.kafka_name("t", 0, 0, 8, "avro")
+    file.write_bytes(form.header(KafkaRecord) + form.block(form.encode(records)))
+    argv = [f"--from_archive={tmp_path}", "--kafka_topics=t", SERVERS, "--kafka_topic=again"]
+
+    def look(*more: str) -> tuple[Options, Facts]:
+        found = options(*argv, *more)
+        what = wanted.wanted(found, 5_000)
+        known = Look(5_000, what, wanted.name(found, what))
+        facts = Facts(now_ms=5_000, wanted=what, name=known.name)
+        return found, facts.with_(archive_source.look(found, known))
+
+    def remember(last: int) -> Facts:
+        facts = look()[1]
+        remembered.save(facts.state, {(layout.folder("t", 0), "0"): Ranges(((0, last),))}, 5)
+        return facts
+
+    archive_source.remember_finished(remember(8))
+    assert look()[1].archived_left == 0
+    archive_source.act(*look("--force"), print, 0)
+    remember(3)
+    assert look()[1].archived_left == 5
+
+
+def test_a_subscription_that_keeps_messages_back_is_waited_for():
+    found = options(FROM_PUBSUB, SERVERS, "--kafka_topic=t", GROUP)
+    keeps_back = Facts(now_ms=10, ack_deadline_s=60, backoff_s=300)
+    at_once = Facts(now_ms=10, ack_deadline_s=60)
+    assert graph._publish_times(found, keeps_back).empty_after_s == 390
+    assert graph._publish_times(found, at_once).empty_after_s == 90
 
 
 class TestEmptyCheck:

@@ -28,6 +28,7 @@ class SubscriptionInfo(NamedTuple):
     Attributes:
       filter: empty where all messages are delivered.
       ordered: messages of one ordering key are delivered in the order of their publication.
+      backoff_s: so long, at most, a message is kept back that was delivered and not acknowledged.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SubscriptionInfo(NamedTuple):
     filter: str = ""
     labels: Mapping[str, str] = {}
     ordered: bool = False
+    backoff_s: int = 0
 
 
 class PubsubAdmin:
@@ -99,6 +101,7 @@ class PubsubAdmin:
             found.filter,
             dict(found.labels),
             found.enable_message_ordering,
+            types.Subscription.pb(found).retry_policy.maximum_backoff.seconds,
         )
 
     def find_subscription(self, name: str) -> SubscriptionInfo | None:

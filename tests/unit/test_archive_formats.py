@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import os
+import threading
+import time
 
 import fastavro
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from transforms import filesystem
+from transforms.archive import files
 from transforms.archive.avro import AvroFormat, encode_kafka, encode_pubsub
 from transforms.archive.json_lines import JsonFormat
 from transforms.avro_rows import KAFKA_RECORD, PUBSUB_RECORD, to_row
-from transforms.errors import DeliveryError
+from transforms.errors import DeliveryError, UnavailableError
 from transforms.records import KafkaRecord, PubsubRecord, TimestampType
 
 LONG = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 200)
@@ -128,6 +134,41 @@ def test_what_is_no_text_is_base64_and_what_is_null_is_null():
     assert (line["key"], line["value"], line["timestamp"]) == (None, None, None)
     (line,) = lines([KafkaRecord("t", 0, 0, 2**62)])
     assert (line["timestamp"], line["timestamp_ms"]) == (None, 2**62)
+
+
+def test_a_read_that_is_given_up_takes_nothing_from_the_one_that_is_tried_again(
+    tmp_path, monkeypatch
+):
+    """It may go on in its thread, for as long as the storage stalls."""
+    form = AvroFormat("none")
+    records = [KafkaRecord("t", 0, n, 1000, value=os.urandom(5_000)) for n in range(2_000)]
+    path = tmp_path / "file.avro"
+    blocks = [form.block(form.encode(records[at : at + 100])) for at in range(0, 2_000, 100)]
+    path.write_bytes(form.header(KafkaRecord) + b"".join(blocks))
+    open_read, stalls = filesystem.open_read, iter([False, True])
+    reading = threading.Lock()
+
+    class Stalling:
+        def __init__(self, name):
+            self._file = open_read(name)
+
+        def __getattr__(self, name):
+            return getattr(self._file, name)
+
+        def read(self, size):
+            with reading:
+                if next(stalls, False):
+                    time.sleep(1)
+                return self._file.read(size)
+
+    monkeypatch.setattr(filesystem, "open_read", Stalling)
+
+    def ask(operation, name, call):
+        while True:
+            with contextlib.suppress(UnavailableError):
+                return filesystem.ask(UnavailableError, operation, name, call, 0.3)
+
+    assert sum(len(block) for block in files.read(str(path), ask)) == 2_000
 
 
 def test_an_avro_container_is_what_it_says():

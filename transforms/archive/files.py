@@ -96,20 +96,21 @@ class _Patient(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data: bytes = self._ask("read", self._path, lambda: self._read(len(buffer)))
+        size, at = len(buffer), self._at
+        data: bytes = self._ask("read", self._path, lambda: self._read(size, at))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
 
-    def _read(self, size: int) -> bytes:
-        try:
-            if self._file is None:
-                self._file = filesystem.open_read(self._path)
-                self._file.seek(self._at)
-            return bytes(self._file.read(size))
-        except BaseException:
-            self._file = None
-            raise
+    def _read(self, size: int, at: int) -> bytes:
+        """A call that was given up may still be reading: it has its file for itself."""
+        file, self._file = self._file, None
+        if file is None:
+            file = filesystem.open_read(self._path)
+        file.seek(at)
+        data = bytes(file.read(size))
+        self._file = file
+        return data
 
     def close(self) -> None:
         if self._file is not None:

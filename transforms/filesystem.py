@@ -114,6 +114,7 @@ def put(path: str, data: bytes) -> None:
             file.write(data)
         return
     folder, name = system.split(path)
+    above = _above_missing(folder)
     hidden = system.join(folder, f".{name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         with system.create(hidden, compression_type=CompressionTypes.UNCOMPRESSED) as file:
@@ -121,7 +122,8 @@ def put(path: str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         system.rename([hidden], [path])
-        _sync_folder(folder)
+        for changed in (folder, *above):
+            _sync_folder(changed)
     except Exception:
         with contextlib.suppress(Exception):
             system.delete([hidden])

@@ -66,19 +66,25 @@ class PendingLetters:
         Raises:
           TransferError: they are not; they stay.
         """
-        with self._lock:
+        ends = time.monotonic() + timeout_s
+        if not self._lock.acquire(timeout=max(0.0, timeout_s)):
+            raise DeliveryError(f"write dead letters: not confirmed within {timeout_s:g} s")
+        try:
             if not self._letters:
                 return
             if self._sink is None:
                 self._sink = self._open_sink()
             try:
-                self._sink.write(list(self._letters.values()), timeout_s)
+                left_s = max(0.0, ends - time.monotonic())
+                self._sink.write(list(self._letters.values()), left_s)
             except TransferError as error:
                 what = error.what if isinstance(error, PoisonError) else error
                 raise DeliveryError(f"write dead letters: {what}") from error
             self._counts.add("dead_lettered", len(self._letters))
             self._letters.clear()
             self._payload_bytes = 0
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Disconnects; what is not confirmed belongs to messages that come again."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from transforms.errors import DeliveryError, RefusedError, UnmappableError
@@ -87,6 +89,20 @@ def test_while_the_place_is_down_no_flush_succeeds_and_no_letter_is_forgotten_or
     assert bridge.flush_writers(1)
     assert [letter.original.offset for letter in sink.writes[0]] == [1, 2]
     assert bridge.counts.totals()["dead_lettered"] == 2
+
+
+def test_a_flush_waits_no_longer_than_it_may_for_one_that_is_under_way(bridge, sink):
+    may_write, write = threading.Event(), sink.write
+    sink.write = lambda *args: may_write.wait(10) and write(*args)
+    bridge.give_up(record(1), POISON, "map")
+    other = threading.Thread(target=bridge.flush_dead_letters, args=(10,))
+    other.start()
+    with pytest.raises(DeliveryError, match=r"not confirmed within 0\.1 s"):
+        bridge.flush_dead_letters(0.1)
+    may_write.set()
+    other.join(10)
+    bridge.flush_dead_letters(1)
+    assert [len(letters) for letters in sink.writes] == [1]
 
 
 @pytest.mark.parametrize(("count", "size"), [(500, 1), (2, 10_000_000)])

@@ -23,6 +23,7 @@ from transforms.attributes import (
     PUBLISH_TIME,
     place,
     plain_headers,
+    publishable,
     repeated_names,
     size_bytes,
     unfit_name,
@@ -118,9 +119,8 @@ def to_pubsub(
     if policy.attributes is _LOSSLESS:
         packed = lossless.message_in(record)
         if packed is not None:
-            return PubsubRecord(
-                packed.data, packed.attributes, packed.ordering_key, made_from=record
-            )
+            kept = publishable(packed.attributes, dropped)
+            return PubsubRecord(packed.data, kept, packed.ordering_key, made_from=record)
         attributes = lossless.pack_record(record)
     elif policy.attributes is _METADATA:
         attributes = _metadata(record, dropped)

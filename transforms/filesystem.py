@@ -154,12 +154,27 @@ def publish(source: str, path: str, on_progress: Callable[[], None]) -> None:
             _sync_folder(changed)
         return
     with open(source, "rb") as file:
-        # Closing it is what makes the object: not after an error.
         target = system.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
-        while piece := file.read(_PIECE_BYTES):
-            target.write(piece)
-            on_progress()
-        target.close()
+        try:
+            while piece := file.read(_PIECE_BYTES):
+                target.write(piece)
+                on_progress()
+            target.close()
+        except BaseException:
+            _abandon(target)
+            raise
+
+
+def _abandon(target: Any) -> None:
+    """Ends an upload without an object. Closing is what makes one, and whoever collects garbage
+    closes what was left open: in any thread, at any time, over a later one of that name."""
+    with contextlib.suppress(Exception):
+        if hasattr(target, "terminate"):  # Google's
+            target.terminate()
+        else:
+            uploader = target.raw._uploader
+            uploader.put = uploader.finish = lambda *_: None
+            target.close()
 
 
 def _above_missing(folder: str) -> list[str]:

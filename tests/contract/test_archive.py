@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import json
 import threading
 import uuid
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import corpus
 import fastavro
@@ -144,6 +145,20 @@ def test_a_file_is_visible_only_when_it_is_complete(store, monkeypatch):
     monkeypatch.undo()
     archive(store, records)
     assert len(names(store)) == 1
+
+
+def test_an_upload_that_breaks_off_is_never_a_file(store, tmp_path):
+    """Not even when what was left open is closed, since nobody has it any more."""
+    source, path = tmp_path / "source", f"{store.url}/file.avro"
+    source.write_bytes(bytes(9_000_000))
+
+    def breaks_off():
+        raise OSError("the disk is gone")
+
+    with suppress(OSError):  # on a disk nothing is uploaded
+        filesystem.publish(str(source), path, breaks_off)
+    gc.collect()
+    assert [len(filesystem.get(path)) for _ in names(store)] in ([], [9_000_000])
 
 
 def test_files_end_at_their_size(store):

@@ -325,13 +325,35 @@ def test_a_gap_is_passed_over_when_all_before_it_is_delivered():
     bundle = f.session.begin(Frontier())
     f.read(bundle, records(P0, 10, 3))
     f.consumer.script += [raising(gap(13, 13, 3))] * 2
+    assert not bundle.is_full(f.bridge.config)
     f.session.poll()
+    assert bundle.is_full(f.bridge.config)
     assert (f.consumer.seeks, f.consumer.commits) == ([], [])
     bundle.finalize()
     f.session.poll()
     f.session.poll()
     assert f.consumer.seeks == [{P0: 3}]
     assert [commit[P0] for commit in f.consumer.commits] == [13, 3]
+
+
+def test_a_checkpoint_from_before_a_gap_does_not_lead_back_to_it():
+    f = Fixture("shards", on_offset_gap="continue")
+    before = Frontier({P0: 13, P1: 20})
+    f.session.begin(before)
+    f.consumer.script.append(raising(gap(13, 20, 20)))
+    f.session.poll()
+    f.session.begin(before)
+    assert f.consumer.seeks == [{P0: 20}]
+    assert f.counts == {"offsets_lost": 7}
+
+
+def test_a_bundle_after_a_failed_poll_reads_what_that_has_passed():
+    f = owning()
+    f.consumer.script.append(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        f.session.poll()
+    f.session.begin(Frontier())
+    assert f.consumer.seeks == [{P0: 10, P1: 20}]
 
 
 def test_commits_say_which_topic_they_are_of():

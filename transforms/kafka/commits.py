@@ -19,6 +19,7 @@ from transforms.health import COMMITS, Health
 from transforms.kafka.client import Offsets, OffsetStore, Partition
 from transforms.metrics import Counts
 from transforms.reading import Bundle
+from transforms.registry import BridgeConfig
 
 COMMIT_RETRY_S = 5.0
 """A commit that failed is tried again with the next bundle, or after this."""
@@ -49,6 +50,10 @@ class KafkaBundle(Bundle):
     def __init__(self, confirm: Callable[[KafkaBundle], None]) -> None:
         super().__init__(confirm)
         self.claims: dict[Partition, Claim] = {}
+        self.is_awaited = False
+
+    def is_full(self, limits: BridgeConfig) -> bool:
+        return self.is_awaited or super().is_full(limits)
 
 
 class Commits:
@@ -135,10 +140,15 @@ class Commits:
             with self._lock:
                 self._confirmed[partition, epoch] = offset
 
-    def awaits(self, partition: Partition) -> bool:
-        """Whether something that was claimed of a partition is not confirmed yet."""
+    def awaits(self, partition: Partition, epoch: int | None) -> bool:
+        """Whether something that was claimed in this ownership of a partition is not confirmed."""
+        awaited = False
         with self._lock:
-            return any(partition in bundle.claims for bundle in self._open)
+            for bundle in self._open:
+                claim = bundle.claims.get(partition)
+                if claim is not None and claim.epoch == epoch:
+                    awaited = bundle.is_awaited = True
+        return awaited
 
     def release(self, partitions: Iterable[Partition]) -> None:
         """Counts what was claimed of these partitions and not confirmed: others read it again."""

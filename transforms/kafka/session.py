@@ -176,6 +176,9 @@ class KafkaSession:
         is repeated is read again from where it began."""
         bundle = KafkaBundle(self.confirm)
         with self._lock:
+            if self._unclaimed:  # a poll has failed, or what it brought was lost
+                self._seek({p: at for p, at in self._next.items() if p not in self._done})
+                self._unclaimed = False
             again = self._commits.open(bundle, frontier.positions, self._epochs)
             if self._config.assignment == "shards":
                 self._bridge.health.insist(SOURCE, lambda: self._go_to(frontier, again))
@@ -501,11 +504,12 @@ class KafkaSession:
         the gap again."""
         part = (gap.topic, gap.partition)
         epoch = self._epochs.get(part)
+        if self._config.on_offset_gap == "continue" and self._commits.awaits(part, epoch):
+            self._bridge.control.busy()
+            time.sleep(POLL_SLICE_S)
+            return
         self._look_for_changed_topics()  # which may be what the gap comes from
         if self._epochs.get(part) != epoch:
-            return
-        if self._config.on_offset_gap == "continue" and self._commits.awaits(part):
-            time.sleep(POLL_SLICE_S)
             return
         self._count(gap)
         self._resume(gap)
@@ -513,8 +517,11 @@ class KafkaSession:
     def _resume(self, gap: OffsetGapError) -> None:
         part = (gap.topic, gap.partition)
         if part in self._epochs:
+            granted = self._granted.get(part)  # a checkpoint says so until something is claimed
             self._seen.pop(part, None)
             self._begin(part, gap.resume, committed=False)
+            if granted is not None:
+                self._granted[part] = granted
             self._seek({part: gap.resume})
 
     def _count(self, gap: OffsetGapError) -> None:

@@ -101,7 +101,7 @@ class AckError(CommitError):
       ack_ids: theirs.
     """
 
-    def __init__(self, what: str, ack_ids: Sequence[str]) -> None:
+    def __init__(self, what: str, ack_ids: Sequence[str] = ()) -> None:
         super().__init__(what, ack_ids)
         self.what = what
         self.ack_ids = ack_ids

@@ -142,11 +142,10 @@ class Health:
         """
         if not self._troubles:
             return
-        now = self._clock()
         with self._lock:
             troubles = list(self._troubles.values())
         for trouble in troubles:
-            waited_s = now - trouble.unanswered_since
+            waited_s = trouble.last_at - trouble.unanswered_since  # while nobody asks, nobody fails
             if waited_s >= self._patience_s:
                 raise type(trouble.error)(
                     f"{trouble.error}; so for {waited_s:.0f} s "

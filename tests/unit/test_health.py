@@ -81,11 +81,13 @@ def test_degraded_seconds_are_those_in_which_anything_was_in_trouble():
 
 
 @pytest.mark.parametrize(("seconds", "over"), [(299.0, False), (300.0, True)])
-def test_patience_ends_with_the_cause_and_its_class(seconds, over):
+def test_patience_with_attempts_that_fail_ends_with_the_cause_and_its_class(seconds, over):
     f = Fixture()
     f.health.check()
     f.health.failed(COMMITS, CommitError("commit t/0: not the coordinator"))
     f.now = seconds
+    f.health.check()
+    f.health.failed(COMMITS, CommitError("commit t/0: not the coordinator"))
     if not over:
         f.health.check()
         return

@@ -211,27 +211,54 @@ def test_a_pull_that_ends_in_a_defect_ends_the_run(fixture):
         until(lambda: fixture.take(fixture.session.begin()), "the pull fails", 5)
 
 
-def test_pulls_that_fail_are_trouble_whatever_else_the_service_answers(fixture):
+@pytest.mark.parametrize("pull", ["unary", "streaming"])
+def test_pulls_that_fail_are_trouble_whatever_else_the_service_answers(pull):
+    subscriber = ScriptedSubscriber()
+
+    def stream(*_):
+        while not subscriber.cancelled.wait(0.01):
+            if subscriber.pull_error is not None:
+                raise subscriber.pull_error
+        yield from ()
+
+    subscriber.stream = stream
+    fixture = Fixture(subscriber=subscriber, pull=pull)
     fixture.bridge.health._clock = fixture.clock
-    fixture.subscriber.pull_error = UnavailableError("pull s: quota exceeded")
+    subscriber.pull_error = UnavailableError("pull s: quota exceeded")
     until(lambda: fixture.bridge.health.in_trouble, "trouble", 5)
     fixture.clock.now += 4
     fixture.take(fixture.session.begin())
     assert fixture.bridge.health.in_trouble == (SOURCE,)
-    fixture.subscriber.pull_error = None
-    until(lambda: not fixture.session._pulls_fail, "a pull that returns", 5)
-    fixture.clock.now += 4
-    fixture.take(fixture.session.begin())
-    assert fixture.bridge.health.in_trouble == ()
+    assert fixture.session._pulls_fail
+    subscriber.pull_error = None
+
+    def is_well():
+        fixture.clock.now += 4
+        fixture.take(fixture.session.begin())
+        return not fixture.bridge.health.in_trouble
+
+    until(is_well, "a pull that returns, or lasts", 10)
+    fixture.bridge.close()
 
 
-def test_acks_that_fail_are_trouble_until_one_succeeds_or_none_is_wanted(fixture):
-    fixture.subscriber.ack_error = CommitError("acknowledge s: no answer")
+@pytest.mark.parametrize("ends", ["with an ack", "with the run"])
+def test_acks_that_fail_are_trouble_until_one_succeeds(fixture, ends):
+    health = fixture.bridge.health
+    health._clock = fixture.clock
+    fixture.subscriber.ack_error = AckError("acknowledge s: no answer", ["of another one"])
     fixture.confirm(fixture.read(batch(1)))
-    assert fixture.bridge.health.in_trouble == (COMMITS,)
-    fixture.clock.now += 4
+    fixture.clock.now += 301  # in which the service is silent, and asked whether it is there
     fixture.take(fixture.session.begin())
-    assert fixture.bridge.health.in_trouble == ()
+    health.check()
+    assert health.in_trouble == (COMMITS,)
+    if ends == "with an ack":
+        fixture.subscriber.ack_error = None
+    fixture.confirm(fixture.read(batch(1)))
+    if ends == "with an ack":
+        assert health.in_trouble == ()
+    else:
+        with pytest.raises(AckError, match="acknowledge s: no answer; so for 301 s"):
+            health.check()
 
 
 def test_of_an_ack_that_fails_in_part_only_that_part_is_an_error(fixture):
@@ -262,8 +289,9 @@ def test_what_a_stream_sends_is_held_while_it_waits_for_its_rate():
     fixture = Fixture(Bounds(max_rate=1), subscriber, pull="streaming")
     until(lambda: fixture.session._leases.holding, "its leases", 5)
     assert not fixture.session._prefetched
-    fixture.bridge.control.stop("enough")
     fixture.bridge.close()
+    assert [len(given_back) for _, given_back in subscriber.modified] == [40]
+    assert fixture.counts == {}
 
 
 def test_leases_are_extended_until_the_longest_lease():

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from ends import until
 
 from benchmarks.instant import running
-from transforms.errors import UnavailableError
+from transforms.errors import SourceError, UnavailableError
 from transforms.pubsub.client import Subscriber, subscriber
 from transforms.pubsub.client.common import open_channel
 from transforms.pubsub.service import DEFAULT
@@ -57,6 +58,19 @@ def test_a_pull_that_waits_is_over_when_it_is_cancelled(monkeypatch, silent):
     assert [len(pulled) for pulled in found] == [0]
     assert len(opened.pull(10, 60.0)) == 0
     opened.close()
+
+
+def test_a_stream_that_breaks_leaves_no_thread(monkeypatch):
+    def senders() -> list[str]:
+        return [of.name for of in threading.enumerate() if "consume_request_iterator" in of.name]
+
+    with running() as instant:
+        opened = subscriber_of(monkeypatch, instant.address, instant.address)
+        for _ in range(3):
+            with pytest.raises(SourceError, match=f"pull {NAME}"):
+                list(opened.stream(10, 1_000, 10))
+        until(lambda: not senders(), "they end", 5)
+        opened.close()
 
 
 def test_each_channel_has_a_connection_of_its_own(monkeypatch):

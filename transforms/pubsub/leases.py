@@ -30,9 +30,13 @@ _REMEMBERED_IDS = 100_000
 
 class Lease:
     """Messages that are held together: pulled, extended and forgotten at once. Times are the
-    clock's, in seconds."""
+    clock's, in seconds.
 
-    __slots__ = ("ack_ids", "ends_at", "expired", "message_ids", "pulled_at")
+    Attributes:
+      claimed: a bundle has them.
+    """
+
+    __slots__ = ("ack_ids", "claimed", "ends_at", "expired", "message_ids", "pulled_at")
 
     def __init__(
         self, ack_ids: Sequence[str], message_ids: Sequence[str], now: float, ends_at: float
@@ -41,7 +45,7 @@ class Lease:
         self.message_ids = message_ids
         self.pulled_at = now
         self.ends_at = ends_at
-        self.expired = False
+        self.expired = self.claimed = False
 
 
 class Leases:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -221,7 +222,7 @@ class PubsubSession:
             self._bridge.health.failed(SOURCE, error)
         else:
             self._heard()
-            if not self._is_acking:
+            if not self._is_acking and self._ack_error is None:
                 self._bridge.health.dropped(COMMITS)
 
     @property
@@ -239,6 +240,7 @@ class PubsubSession:
             bundle.first_claim_at = self._clock()
         lease, records, attempts = batch
         assert lease is not None
+        lease.claimed = True
         bundle.leases.append(lease)
         bundle.messages += len(records)
         bundle.payload_bytes += pubsub_bytes(records)
@@ -370,11 +372,9 @@ class PubsubSession:
         """
         with self._changed:
             leases = self._leases.forget_all()
-            unclaimed = sum(len(batch.records) for batch in self._prefetched)
             self._prefetched.clear()
-        released = len(ack_ids(leases)) - unclaimed
-        if released > 0:
-            self._bridge.counts.add("released", released)
+        if released := ack_ids([lease for lease in leases if lease.claimed]):
+            self._bridge.counts.add("released", len(released))
         self._leases.give_back(leases)
         return bool(leases)
 
@@ -391,7 +391,7 @@ class PubsubSession:
                     self._pull_failed = False
                     pauses_s = pauses()
                 except UnavailableError as error:
-                    self._pull_failed = True
+                    self._pull_failed, self._pull_began_at = True, math.inf  # none is under way
                     self._bridge.health.failed(SOURCE, error)
                     self._ended.wait(next(pauses_s))
         except BridgeError as error:
@@ -467,7 +467,7 @@ class PubsubSession:
         ):
             batch = self._hold(pulled) if pulled else None
             left = len(pulled)
-            while left and not control.stopping:
+            while left and not (control.stopping or self._closed):
                 left -= control.reserve(left)
                 time.sleep(_WAIT_S / 10 if left else 0)
             if batch is not None:

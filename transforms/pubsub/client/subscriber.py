@@ -80,6 +80,7 @@ class Subscriber:
         )
         self._streams = False
         self._cancelled = threading.Event()
+        self._stream_over = threading.Event()
 
     def pull(self, max_messages: int, timeout_s: float) -> Pulled:
         """Waits for up to `timeout_s` for at least one message; returns at most `max_messages`.
@@ -133,8 +134,9 @@ class Subscriber:
                 max_outstanding_messages=max_messages,
                 max_outstanding_bytes=max_bytes,
             )
-            self._cancelled.wait()
+            over.wait()
 
+        over = self._stream_over = threading.Event()
         self._streams = True
         if self._cancelled.is_set():
             return
@@ -145,6 +147,7 @@ class Subscriber:
         except grpc.RpcError as error:
             self._raise_unless_over(error, 0)
         finally:
+            over.set()  # gRPC's thread waits in `requests`, and does not end with the stream
             stream.cancel()
 
     def cancel(self) -> None:
@@ -152,6 +155,7 @@ class Subscriber:
         yields what the service has sent already, which would be leased in vain otherwise, and ends.
         """
         self._cancelled.set()
+        self._stream_over.set()
         self._pull_channel.close()
 
     def acknowledge(self, ack_ids: Sequence[str], timeout_s: float) -> None:

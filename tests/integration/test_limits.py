@@ -43,6 +43,13 @@ PUBSUB: dict[str, tuple[Any, type[Exception] | None]] = {
 """What https://cloud.google.com/pubsub/quotas#resource_limits says, and how the emulator refuses
 +1: None where it lets that pass, and nothing but a check of ours keeps the limit."""
 
+NAMES = {
+    "PUBSUB_MIN_NAME_CHARACTERS": 3,
+    "PUBSUB_MAX_NAME_CHARACTERS": 255,
+    "KAFKA_MAX_TOPIC_NAME_CHARACTERS": 249,
+}
+"""Checked where flags are: `tests/unit/test_options.py`, `tests/unit/test_destinations.py`."""
+
 KAFKA = {
     "KAFKA_MAX_PARTITION": 2**31 - 1,
     "KAFKA_DEFAULT_MAX_MESSAGE_BYTES": 1_048_588,
@@ -53,7 +60,7 @@ below_at_and_over = pytest.mark.parametrize("over", [-1, 0, 1])
 
 
 def test_every_limit_stands_in_a_table_with_its_number():
-    stated = {name: number for name, (number, _) in PUBSUB.items()} | KAFKA
+    stated = {name: number for name, (number, _) in PUBSUB.items()} | KAFKA | NAMES
     assert stated == {name: value for name, value in vars(limits).items() if name.isupper()}
 
 

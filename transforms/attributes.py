@@ -9,7 +9,6 @@ text. What begins with `bridge.` is for the bridge itself: see docs/mapping.md.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from functools import lru_cache
 
 from transforms import limits
@@ -107,22 +106,6 @@ def unfit_value(value: bytes | None) -> str:
     except UnicodeDecodeError:
         return "it is not UTF-8"
     return ""
-
-
-def publishable(attributes: Mapping[str, str], dropped: list[str] | None = None) -> dict[str, str]:
-    """Those that a message may be published with: what Pub/Sub adds itself, it refuses.
-
-    Args:
-      dropped: takes, for each that is left out, a line that says so.
-    """
-    reserved = limits.PUBSUB_RESERVED_ATTRIBUTE_PREFIX
-    found = {name: value for name, value in attributes.items() if not name.startswith(reserved)}
-    if dropped is not None:
-        dropped += [
-            f"attribute {name[:80]!r} is left out: its name is reserved by Pub/Sub"
-            for name in attributes.keys() - found.keys()
-        ]
-    return found
 
 
 def is_utf8(name: str) -> bool:

@@ -23,7 +23,6 @@ from transforms.attributes import (
     PUBLISH_TIME,
     place,
     plain_headers,
-    publishable,
     repeated_names,
     size_bytes,
     unfit_name,
@@ -119,8 +118,9 @@ def to_pubsub(
     if policy.attributes is _LOSSLESS:
         packed = lossless.message_in(record)
         if packed is not None:
-            kept = publishable(packed.attributes, dropped)
-            return PubsubRecord(packed.data, kept, packed.ordering_key, made_from=record)
+            return PubsubRecord(
+                packed.data, packed.attributes, packed.ordering_key, made_from=record
+            )
         attributes = lossless.pack_record(record)
     elif policy.attributes is _METADATA:
         attributes = _metadata(record, dropped)

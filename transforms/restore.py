@@ -8,7 +8,7 @@ attributes and ordering key. With METADATA it also says where it was first.
 from __future__ import annotations
 
 from transforms import limits, mapping, origins
-from transforms.attributes import MESSAGE_ID, PUBLISH_TIME, place, publishable
+from transforms.attributes import MESSAGE_ID, PUBLISH_TIME, place
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
 from transforms.records import KafkaRecord, PubsubRecord
 
@@ -59,7 +59,11 @@ def to_pubsub(
     keeps its ordering key."""
     if isinstance(element, KafkaRecord):
         return mapping.to_pubsub(element, policy, dropped, marker)
-    attributes = publishable(element.attributes, dropped)
+    attributes = {
+        name: value
+        for name, value in element.attributes.items()
+        if not name.startswith(limits.PUBSUB_RESERVED_ATTRIBUTE_PREFIX)
+    }
     if policy.attributes is Attributes.METADATA:
         first = {MESSAGE_ID: element.message_id}
         if element.publish_time_ms is not None:

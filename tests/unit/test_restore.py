@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms import mapping, restore
-from transforms.dead_letters.sending import to_pubsub_by
 from transforms.mapping import Attributes, ToKafkaPolicy, ToPubsubPolicy
 from transforms.records import KafkaRecord, PubsubRecord
 
@@ -63,25 +60,6 @@ def test_a_message_is_copied_as_it_was(message, attributes):
     assert {n: v for n, v in copy.attributes.items() if n not in first} == {
         n: v for n, v in there.items() if n not in first
     }
-
-
-def test_what_pubsub_adds_to_a_message_itself_is_not_published_again_and_that_is_told():
-    message = PubsubRecord(b"d", {"a": "b", "googclient_schemaencoding": "JSON"}, "", "17", 5)
-    packed = mapping.to_kafka(message, ToKafkaPolicy("u", LOSSLESS))._replace(
-        partition=0, offset=1, made_from=None
-    )
-    policy = ToPubsubPolicy(LOSSLESS)
-    redriven = to_pubsub_by(policy)
-    for back in (
-        partial(mapping.to_pubsub, packed, policy),
-        partial(restore.to_pubsub, packed, policy),
-        partial(restore.to_pubsub, message, policy),
-        partial(redriven, message),
-    ):
-        dropped: list[str] = []
-        assert back(dropped).attributes == {"a": "b"}
-        assert len(dropped) == 1
-        assert "'googclient_schemaencoding' is left out" in dropped[0]
 
 
 def test_what_goes_to_the_other_side_is_mapped_as_ever():

@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from transforms.attributes import publishable
 from transforms.dead_letter import Stage
 from transforms.errors import PoisonError, RefusedError, UnmappableError
 from transforms.kafka.client import KafkaConfig, ProducerConfig, TopicInfo
@@ -169,8 +168,9 @@ def to_pubsub_by(policy: ToPubsubPolicy) -> Convert:
     def convert(original: Original, dropped: list[str]) -> PubsubRecord:
         if isinstance(original, KafkaRecord):
             return to_pubsub(original, policy, dropped)
-        attributes = publishable(original.attributes, dropped)
-        return PubsubRecord(original.data, attributes, original.ordering_key, made_from=original)
+        return PubsubRecord(
+            original.data, original.attributes, original.ordering_key, made_from=original
+        )
 
     return convert
 
